@@ -1,0 +1,23 @@
+namespace TinyMLaaS.Contracts.Steps;
+
+/// <summary>Request to the orchestrator: this worker wants to run an offered attempt. Answered with <see cref="AttemptGranted"/> or <see cref="AttemptRefused"/>.</summary>
+public sealed record ClaimAttempt
+{
+    /// <summary>Who owns the run.</summary>
+    public required string Tenant { get; init; }
+
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+
+    /// <summary>Position in the run: 1..n are the pipeline's steps, n+1+k is the evaluation of the network after step k (k = 0: the input).</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Counts the tries at this step from 1.</summary>
+    public required int Attempt { get; init; }
+
+    /// <summary>Strictly increases with each attempt; a message with an older fence changes nothing.</summary>
+    public required long Fence { get; init; }
+
+    /// <summary>The worker instance that claims.</summary>
+    public required string Worker { get; init; }
+}

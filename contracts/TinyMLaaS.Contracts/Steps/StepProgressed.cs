@@ -1,0 +1,35 @@
+namespace TinyMLaaS.Contracts.Steps;
+
+/// <summary>An attempt reported progress.</summary>
+public sealed record StepProgressed
+{
+    /// <summary>Who owns the run.</summary>
+    public required string Tenant { get; init; }
+
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+
+    /// <summary>Position in the run: 1..n are the pipeline's steps, n+1+k is the evaluation of the network after step k (k = 0: the input).</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Counts the tries at this step from 1.</summary>
+    public required int Attempt { get; init; }
+
+    /// <summary>Strictly increases with each attempt; a message with an older fence changes nothing.</summary>
+    public required long Fence { get; init; }
+
+    /// <summary>Place in the run's event log; starts at 1 and has no gap.</summary>
+    public required long Sequence { get; init; }
+
+    /// <summary>When it happened, UTC.</summary>
+    public required DateTimeOffset At { get; init; }
+
+    /// <summary>Share done, 0 to 1.</summary>
+    public required double Progress { get; init; }
+
+    /// <summary>What is being done, for people.</summary>
+    public string? Activity { get; init; }
+
+    /// <summary>Scalars measured so far.</summary>
+    public IReadOnlyDictionary<string, double> Metrics { get; init; } = new Dictionary<string, double>();
+}
