@@ -1,0 +1,13 @@
+using TinyMLaaS.Contracts.Health;
+
+namespace TinyMLaaS.ServiceDefaults;
+
+/// <summary>Something a service cannot work without.</summary>
+public interface IReadinessCheck
+{
+    /// <summary>The service whose readiness it is part of.</summary>
+    string Service { get; }
+
+    /// <summary>What is missing now; empty when all is well. Bounded in time by the caller.</summary>
+    Task<IReadOnlyList<MissingService>> CheckAsync(CancellationToken cancellation);
+}
