@@ -107,7 +107,8 @@ public static partial class DocumentReader
         {
             if (start is AnchorAlias)
                 throw At("unsupported-yaml", "Aliases (*name) are not read; write the value out.", start.Start);
-            var node = (NodeEvent)start;
+            if (start is not NodeEvent node)
+                throw At("malformed-document", "A value is expected here.", start.Start);
             if (!node.Anchor.IsEmpty)
                 throw At("unsupported-yaml", $"Anchors (&{node.Anchor.Value}) are not read; write the value out where it is needed.", node.Start);
             if (!node.Tag.IsEmpty)
