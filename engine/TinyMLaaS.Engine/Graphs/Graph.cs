@@ -10,6 +10,8 @@ public sealed class Graph
     private readonly List<Value> _outputs = [];
     private readonly Dictionary<string, Value> _initializers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Value> _names = new(StringComparer.Ordinal);
+    private readonly HashSet<Node> _nesting = [];
+    private readonly Dictionary<string, int> _lastNumbers = new(StringComparer.Ordinal);
 
     /// <summary>An empty graph.</summary>
     public Graph(string name = "") => Name = name;
@@ -19,6 +21,9 @@ public sealed class Graph
 
     /// <summary>Documentation string of the file.</summary>
     public string Doc { get; set; } = "";
+
+    /// <summary>The file's serialized graph without what stands in the members here, kept for a round trip.</summary>
+    internal ReadOnlyMemory<byte> Unmodelled { get; set; }
 
     /// <summary>The node whose attribute holds this graph; null for the outermost.</summary>
     public Node? Owner { get; internal set; }
@@ -124,7 +129,9 @@ public sealed class Graph
     /// <exception cref="GraphException">The value is an output already.</exception>
     public void AddOutput(Value value)
     {
-        if (_outputs.Contains(value))
+        if (value.Graph != this)
+            throw new GraphException($"'{value.Name}' belongs to another graph: only an own value can be an output.");
+        if (value.IsOutput)
             throw new GraphException($"'{value.Name}' is an output already.");
         _outputs.Add(value);
         value.IsOutput = true;
@@ -216,6 +223,7 @@ public sealed class Graph
             return;
         Unlink(node);
         node.Graph = this;
+        NoteNesting(node);
         Link(node, before);
     }
 
@@ -243,11 +251,13 @@ public sealed class Graph
     {
         if (!IsTaken(hint))
             return hint;
-        for (var i = 1; ; i++)
+        for (var i = _lastNumbers.GetValueOrDefault(hint) + 1; ; i++)
         {
             var name = $"{hint}_{i}";
-            if (!IsTaken(name))
-                return name;
+            if (IsTaken(name))
+                continue;
+            _lastNumbers[hint] = i;
+            return name;
         }
     }
 
@@ -257,6 +267,14 @@ public sealed class Graph
         var problems = new List<string>();
         Verify(problems, []);
         return problems;
+    }
+
+    internal void NoteNesting(Node node)
+    {
+        if (node.Subgraphs.Any())
+            _nesting.Add(node);
+        else
+            _nesting.Remove(node);
     }
 
     internal void ReleaseOuterUses()
@@ -270,9 +288,9 @@ public sealed class Graph
         }
     }
 
-    private void Verify(List<string> problems, HashSet<Value> visible)
+    private void Verify(List<string> problems, HashSet<Value> defined)
     {
-        var defined = new HashSet<Value>(visible);
+        var own = new List<Value>();
         var names = new HashSet<string>(StringComparer.Ordinal);
         void Define(Value value)
         {
@@ -283,6 +301,7 @@ public sealed class Graph
             if (!_names.TryGetValue(value.Name, out var known) || !ReferenceEquals(known, value))
                 problems.Add($"'{value.Name}' is not registered under its name");
             defined.Add(value);
+            own.Add(value);
         }
         foreach (var value in _inputs.Concat(_initializers.Values.Where(v => !v.IsInput)))
         {
@@ -304,7 +323,7 @@ public sealed class Graph
                     continue;
                 if (!defined.Contains(input))
                     problems.Add($"node '{node.Label}' reads '{input.Name}' before it is made");
-                if (!input.Uses.Contains(new Use(node, i)))
+                if (!input.KnowsUse(new Use(node, i)))
                     problems.Add($"'{input.Name}' does not know that '{node.Label}' reads it");
             }
             foreach (var nested in node.Subgraphs)
@@ -324,16 +343,15 @@ public sealed class Graph
         }
         if (count != Count)
             problems.Add($"the graph counts {Count} nodes and links {count}");
-        foreach (var value in defined)
+        var outputs = _outputs.ToHashSet();
+        foreach (var value in own)
         {
-            if (value.Graph != this)
-                continue;
             foreach (var use in value.Uses)
             {
                 if (use.Node.Graph is null || use.Node.Input(use.Index) != value)
                     problems.Add($"'{value.Name}' remembers a reader '{use.Node.Label}' that does not read it");
             }
-            if (value.IsOutput != _outputs.Contains(value))
+            if (value.IsOutput != outputs.Contains(value))
                 problems.Add($"'{value.Name}' is wrong about being a graph output");
         }
         foreach (var output in _outputs)
@@ -341,11 +359,12 @@ public sealed class Graph
             if (!defined.Contains(output))
                 problems.Add($"graph output '{output.Name}' is never made");
         }
+        defined.ExceptWith(own);
     }
 
     private bool IsTaken(string name) => name.Length == 0 || Find(name) is not null || TakenBelow(name);
 
-    private bool TakenBelow(string name) => Nodes.Any(n => n.Subgraphs.Any(g => g._names.ContainsKey(name) || g.TakenBelow(name)));
+    private bool TakenBelow(string name) => _nesting.Any(n => n.Subgraphs.Any(g => g._names.ContainsKey(name) || g.TakenBelow(name)));
 
     private Value NewValue(string name)
     {
@@ -382,6 +401,7 @@ public sealed class Graph
         else
             node.Next.Previous = node.Previous;
         node.Graph = null;
+        _nesting.Remove(node);
         Count--;
     }
 }

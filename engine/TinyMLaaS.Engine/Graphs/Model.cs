@@ -23,6 +23,12 @@ public sealed class Model
     /// <summary>Metadata of the file, by key.</summary>
     public SortedDictionary<string, string> Metadata { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>The file's serialized model without what stands in the members here (producer, functions, ...), kept for a round trip.</summary>
+    internal ReadOnlyMemory<byte> Unmodelled { get; set; }
+
+    /// <summary>True when the model brings operators of its own, defined by nodes that are carried unread.</summary>
+    public bool HasFunctions { get; internal set; }
+
     /// <summary>Version of ONNX's own operator set.</summary>
     public long Opset => Opsets.GetValueOrDefault("");
 }

@@ -7,6 +7,8 @@ public sealed class Node
 {
     private readonly Value?[] _inputs;
     private readonly Value?[] _outputs;
+    // Where in the reader list of its value each input stands: keeps taking a reader out, and checking that it is in, at constant cost.
+    private readonly int[] _places;
     private readonly SortedDictionary<string, AttributeValue> _attributes = new(StringComparer.Ordinal);
 
     internal Node(Graph graph, string opType, string domain, string name, int inputs, int outputs)
@@ -16,6 +18,7 @@ public sealed class Node
         Domain = domain;
         Name = name;
         _inputs = new Value?[inputs];
+        _places = new int[inputs];
         _outputs = new Value?[outputs];
     }
 
@@ -42,6 +45,9 @@ public sealed class Node
 
     /// <summary>Attributes by name, in ordinal order.</summary>
     public IReadOnlyDictionary<string, AttributeValue> Attributes => _attributes;
+
+    /// <summary>The file's serialized node without what stands in the members here, kept for a round trip.</summary>
+    internal ReadOnlyMemory<byte> Unmodelled { get; set; }
 
     /// <summary>The rewrite rules that made or changed it, oldest first.</summary>
     public ImmutableArray<string> Provenance { get; set; } = [];
@@ -94,6 +100,7 @@ public sealed class Node
             _attributes[name] = value;
         if (value is AttributeValue.Subgraph nested)
             nested.Value.Owner = this;
+        Graph?.NoteNesting(this);
     }
 
     /// <summary>Makes input <paramref name="index"/> read <paramref name="value"/>, or nothing.</summary>
@@ -101,13 +108,18 @@ public sealed class Node
     public void SetInput(int index, Value? value)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)_inputs.Length, nameof(index));
-        _inputs[index]?.RemoveUse(new Use(this, index));
+        _inputs[index]?.RemoveUse(_places[index]);
         _inputs[index] = value;
-        value?.AddUse(new Use(this, index));
+        if (value is not null)
+            _places[index] = value.AddUse(new Use(this, index));
     }
 
     /// <inheritdoc/>
     public override string ToString() => $"{OpType}({string.Join(", ", _inputs.Select(i => i?.Name ?? "-"))}) -> {string.Join(", ", _outputs.Select(o => o?.Name ?? "-"))}";
+
+    internal int PlaceOf(int index) => _places[index];
+
+    internal void SetPlace(int index, int place) => _places[index] = place;
 
     internal void SetOutput(int index, Value? value)
     {

@@ -49,7 +49,7 @@ public sealed class Value
     /// <summary>True when its content is fixed: an initializer that no caller can override.</summary>
     public bool IsConstant => Constant is not null && !IsInput;
 
-    /// <summary>Every place that reads it, nested graphs included; the outputs of the graph are not among them (<see cref="IsOutput"/>).</summary>
+    /// <summary>Every place that reads it, in no particular order, nested graphs included; the outputs of the graph are not among them (<see cref="IsOutput"/>).</summary>
     public IReadOnlyList<Use> Uses => _uses;
 
     /// <summary>The shape if every extent is a number; null otherwise.</summary>
@@ -58,9 +58,32 @@ public sealed class Value
     /// <inheritdoc/>
     public override string ToString() => Name;
 
-    internal void AddUse(Use use) => _uses.Add(use);
+    /// <summary>The file's serialized description without name and type, kept for a round trip.</summary>
+    internal ReadOnlyMemory<byte> Unmodelled { get; set; }
 
-    internal void RemoveUse(Use use) => _uses.Remove(use);
+    /// <summary>True when the file states the type of this inner value, so that writing states it again; an inferred type is not written.</summary>
+    internal bool IsTypeStated { get; set; }
+
+    internal int AddUse(Use use)
+    {
+        _uses.Add(use);
+        return _uses.Count - 1;
+    }
+
+    /// <summary>Takes the reader at a place out; the last one moves there.</summary>
+    internal void RemoveUse(int place)
+    {
+        var last = _uses[^1];
+        _uses[place] = last;
+        last.Node.SetPlace(last.Index, place);
+        _uses.RemoveAt(_uses.Count - 1);
+    }
+
+    internal bool KnowsUse(Use use)
+    {
+        var place = use.Node.PlaceOf(use.Index);
+        return place < _uses.Count && _uses[place] == use;
+    }
 }
 
 /// <summary>Input <paramref name="Index"/> of <paramref name="Node"/> reads a value.</summary>
