@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace TinyMLaaS.Contracts;
 
 /// <summary>Who owns models, datasets, sites and runs.</summary>
@@ -5,4 +7,12 @@ public static class Tenants
 {
     /// <summary>The tenant of every request until accounts exist.</summary>
     public const string Default = "default";
+
+    private const int MaxLength = 63;
+    private static readonly SearchValues<char> Allowed = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    /// <summary>True for 1 to 63 lower-case letters, digits and hyphens: a tenant's name is also the name of a folder.</summary>
+    public static bool IsName(string? text) =>
+        text is { Length: > 0 and <= MaxLength }
+        && text.AsSpan().IndexOfAnyExcept(Allowed) < 0;
 }
