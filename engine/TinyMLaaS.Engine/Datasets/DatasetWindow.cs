@@ -1,0 +1,26 @@
+namespace TinyMLaaS.Engine.Datasets;
+
+/// <summary>How one sample becomes several network inputs.</summary>
+public sealed record DatasetWindow
+{
+    /// <summary>Entries of the sample's first axis in one window, at least 1.</summary>
+    public required int Length { get; init; }
+
+    /// <summary>Entries from the start of a window to the start of the next, at least 1.</summary>
+    public int Step { get; init; } = 1;
+
+    /// <summary>True when a window is fed as one vector.</summary>
+    public bool Flatten { get; init; }
+
+    /// <summary>How the scores or outputs of a sample's windows become one.</summary>
+    public WindowReduce Reduce { get; init; }
+}
+
+/// <summary>How several windows become one figure.</summary>
+public enum WindowReduce
+{
+    /// <summary>Their arithmetic mean.</summary>
+    Mean,
+    /// <summary>The largest.</summary>
+    Max,
+}
