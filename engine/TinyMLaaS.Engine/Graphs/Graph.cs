@@ -125,6 +125,29 @@ public sealed class Graph
     public Value AddNode(string opType, IReadOnlyList<Value?> inputs, string hint, Node? before = null) =>
         AddNode(opType, inputs, [FreeName(hint)], before: before).Output;
 
+    /// <summary>
+    /// Puts a new node in the place of <paramref name="old"/>: it makes the very values that the old one made, so names, types and readers stay.
+    /// It takes over name, documentation and history, and no attributes.
+    /// </summary>
+    /// <exception cref="GraphException">The old node is not in this graph.</exception>
+    public Node Substitute(Node old, string opType, IReadOnlyList<Value?> inputs, string domain = "")
+    {
+        if (old.Graph != this)
+            throw new GraphException($"Cannot put {opType} in the place of '{old.Label}': that node is not in this graph.");
+        var node = new Node(this, opType, domain, old.Name, inputs.Count, old.Outputs.Count) { Doc = old.Doc, Provenance = old.Provenance };
+        for (var i = 0; i < inputs.Count; i++)
+            node.SetInput(i, inputs[i]);
+        for (var i = 0; i < old.Outputs.Count; i++)
+        {
+            node.SetOutput(i, old.Outputs[i]);
+            old.SetOutput(i, null);
+        }
+        Link(node, old);
+        Release(old);
+        Unlink(old);
+        return node;
+    }
+
     /// <summary>Appends a graph output.</summary>
     /// <exception cref="GraphException">The value is an output already.</exception>
     public void AddOutput(Value value)
@@ -181,10 +204,7 @@ public sealed class Graph
             if (output is { Uses.Count: > 0 })
                 throw new GraphException($"Cannot remove '{node.Label}': its output '{output.Name}' is read by '{output.Uses[0].Node.Label}'.");
         }
-        for (var i = 0; i < node.Inputs.Count; i++)
-            node.SetInput(i, null);
-        foreach (var nested in node.Subgraphs)
-            nested.ReleaseOuterUses();
+        Release(node);
         foreach (var output in node.Outputs)
         {
             if (output is not null)
@@ -280,12 +300,15 @@ public sealed class Graph
     internal void ReleaseOuterUses()
     {
         foreach (var node in Nodes)
-        {
-            for (var i = 0; i < node.Inputs.Count; i++)
-                node.SetInput(i, null);
-            foreach (var nested in node.Subgraphs)
-                nested.ReleaseOuterUses();
-        }
+            Release(node);
+    }
+
+    private static void Release(Node node)
+    {
+        for (var i = 0; i < node.Inputs.Count; i++)
+            node.SetInput(i, null);
+        foreach (var nested in node.Subgraphs)
+            nested.ReleaseOuterUses();
     }
 
     private void Verify(List<string> problems, HashSet<Value> defined)

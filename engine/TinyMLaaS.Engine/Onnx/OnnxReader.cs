@@ -218,6 +218,8 @@ internal static class OnnxReader
     {
         if (proto.OpType.Length == 0)
             throw Invalid($"Cannot read {Shown(graph)}: node {Shown(proto)} names no operator.");
+        if (proto.Output.All(name => name.Length == 0))
+            throw Invalid($"Cannot read {Shown(graph)}: node {Shown(proto)} makes nothing.");
         var node = scope.Graph.AddNode(
             proto.OpType,
             [.. proto.Input.Select(name => name.Length == 0 ? null : scope.Find(name))],
