@@ -1,0 +1,112 @@
+using TinyMLaaS.Engine.Graphs;
+
+namespace TinyMLaaS.Engine.Quantization;
+
+/// <summary>A weight as symmetric int8: one scale, or one for each slice along an axis; the zero point is 0.</summary>
+public sealed class QuantizedWeight
+{
+    // An accumulator of int32 must hold the bias and the sum of products, each at most 127 * 255: this leaves half of it to 33,000 products.
+    private const double LargestBias = 1 << 30;
+
+    private readonly float[] _weights;
+    private readonly float[] _scales;
+    private readonly sbyte[] _integers;
+    private readonly int _run;
+
+    private QuantizedWeight(float[] weights, long[] shape, int? axis)
+    {
+        _weights = weights;
+        Shape = shape;
+        Axis = axis;
+        _scales = new float[axis is { } a ? shape[a] : 1];
+        _run = axis is { } b ? (int)Tensor.CountOf(shape.AsSpan(b + 1)) : Math.Max(1, weights.Length);
+        _integers = new sbyte[weights.Length];
+    }
+
+    /// <summary>Extents.</summary>
+    public IReadOnlyList<long> Shape { get; }
+
+    /// <summary>The axis whose slices have scales of their own; null for one scale.</summary>
+    public int? Axis { get; }
+
+    /// <summary>Scales, one for each slice, positive.</summary>
+    public IReadOnlyList<float> Scales => _scales;
+
+    /// <summary>Channels whose scale had to grow so that their bias fits.</summary>
+    public int RaisedScales { get; private set; }
+
+    /// <summary>The integers, -127 to 127, in the weight's order.</summary>
+    public ReadOnlySpan<sbyte> Integers => _integers;
+
+    /// <summary>10 log10 of the weight's energy over that of its rounding error; positive infinity when nothing was lost.</summary>
+    public double SignalToNoise
+    {
+        get
+        {
+            double signal = 0, noise = 0;
+            for (var i = 0; i < _weights.Length; i++)
+            {
+                signal += (double)_weights[i] * _weights[i];
+                var error = _weights[i] - ((double)_integers[i] * _scales[Channel(i)]);
+                noise += error * error;
+            }
+            return noise == 0 ? double.PositiveInfinity : 10 * Math.Log10(signal / noise);
+        }
+    }
+
+    /// <summary>Quantizes a weight: the scale of a slice is its largest magnitude over 127. A slice of zeros gets the largest scale of the others, or 1.</summary>
+    /// <param name="weights">Finite values in row-major order.</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="axis">Axis of the output channels; null for one scale.</param>
+    /// <exception cref="ArgumentException">A value is not finite.</exception>
+    public static QuantizedWeight Of(ReadOnlySpan<float> weights, ReadOnlySpan<long> shape, int? axis)
+    {
+        var result = new QuantizedWeight(weights.ToArray(), shape.ToArray(), axis);
+        var magnitudes = new double[result._scales.Length];
+        for (var i = 0; i < weights.Length; i++)
+        {
+            if (!float.IsFinite(weights[i]))
+                throw new ArgumentException($"Element {i} is {weights[i]}.", nameof(weights));
+            ref var magnitude = ref magnitudes[result.Channel(i)];
+            magnitude = Math.Max(magnitude, Math.Abs(weights[i]));
+        }
+        var largest = magnitudes.DefaultIfEmpty().Max();
+        for (var channel = 0; channel < magnitudes.Length; channel++)
+            result._scales[channel] = QuantizationParameters.Symmetric(magnitudes[channel] > 0 ? magnitudes[channel] : largest).Scale;
+        result.Round();
+        return result;
+    }
+
+    /// <summary>
+    /// The bias as integers on the grid <c>inputScale * Scales[channel]</c>, which integer kernels demand. Where an integer would leave the accumulator no room, the scale of
+    /// that channel is raised just enough and its weights are rounded anew. Call it once, after which scales are final.
+    /// </summary>
+    /// <param name="bias">One finite value for each slice; with one scale, any number.</param>
+    /// <param name="inputScale">Scale of the activation that the weight meets.</param>
+    public int[] QuantizeBias(ReadOnlySpan<float> bias, float inputScale)
+    {
+        for (var i = 0; i < bias.Length; i++)
+        {
+            var channel = _scales.Length == 1 ? 0 : i;
+            var needed = Math.Abs((double)bias[i]) / inputScale / LargestBias;
+            if (needed <= _scales[channel])
+                continue;
+            _scales[channel] = MathF.BitIncrement((float)needed);
+            RaisedScales++;
+        }
+        if (RaisedScales > 0)
+            Round();
+        var result = new int[bias.Length];
+        for (var i = 0; i < bias.Length; i++)
+            result[i] = (int)Math.Round(bias[i] / (double)(inputScale * _scales[_scales.Length == 1 ? 0 : i]), MidpointRounding.ToEven);
+        return result;
+    }
+
+    private void Round()
+    {
+        for (var i = 0; i < _weights.Length; i++)
+            _integers[i] = (sbyte)Math.Clamp(MathF.Round(_weights[i] / _scales[Channel(i)], MidpointRounding.ToEven), -127, 127);
+    }
+
+    private int Channel(int element) => _scales.Length == 1 ? 0 : element / _run % _scales.Length;
+}
