@@ -1,0 +1,84 @@
+using MassTransit;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
+
+namespace TinyMLaaS.Orchestrator.Dispatching;
+
+/// <summary>
+/// Finds offers and leases that have run out. It only says so: whether that still holds when the message arrives is decided there, so it
+/// does no harm to say it twice.
+/// </summary>
+internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<OrchestratorOptions> options, TimeProvider time, ILogger<Sweeper> log)
+    : BackgroundService, IHostedLifecycleService
+{
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(1);
+
+    private IReadOnlyList<WorkerGone> _orphans = [];
+
+    /// <summary>Attempts of the process before, read before this process can have any of its own.</summary>
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        if (!options.Value.WorkersShareProcess)
+            return;
+        await using var scope = scopes.CreateAsyncScope();
+        _orphans = await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Attempts.AsNoTracking()
+            .Where(a => a.State == AttemptStates.Offered || a.State == AttemptStates.Running)
+            .Select(a => new WorkerGone { RunId = a.RunId, Fence = a.Fence })
+            .ToListAsync(cancellationToken);
+    }
+
+    /// <summary>Ends them as soon as the bus runs.</summary>
+    public async Task StartedAsync(CancellationToken cancellationToken)
+    {
+        foreach (var orphan in _orphans)
+            await bus.Publish(orphan, cancellationToken);
+        _orphans = [];
+    }
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Every, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            try
+            {
+                await SweepAsync(stoppingToken);
+            }
+            catch (Exception error) when (!stoppingToken.IsCancellationRequested)
+            {
+                log.LogError(error, "Sweeping failed; what is due stays due.");
+            }
+        }
+    }
+
+    /// <summary>Says what is due now; the number of messages.</summary>
+    public async Task<int> SweepAsync(CancellationToken cancellation)
+    {
+        var now = time.GetUtcNow();
+        await using var scope = scopes.CreateAsyncScope();
+        var due = await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Attempts.AsNoTracking()
+            .Where(a => (a.State == AttemptStates.Offered || a.State == AttemptStates.Running) && a.DueAt <= now)
+            .OrderBy(a => a.DueAt)
+            .Take(1000)
+            .Select(a => new { a.RunId, a.Fence, a.State })
+            .ToListAsync(cancellation);
+        foreach (var attempt in due)
+        {
+            if (attempt.State == AttemptStates.Offered)
+                await bus.Publish(new OfferExpired { RunId = attempt.RunId, Fence = attempt.Fence }, cancellation);
+            else
+                await bus.Publish(new LeaseExpired { RunId = attempt.RunId, Fence = attempt.Fence }, cancellation);
+        }
+        return due.Count;
+    }
+}

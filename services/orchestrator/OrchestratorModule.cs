@@ -1,0 +1,86 @@
+using MassTransit;
+using MassTransit.Configuration;
+using MassTransit.Saga;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using TinyMLaaS.Orchestrator.Dispatching;
+using TinyMLaaS.Orchestrator.Endpoints;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.Orchestrator;
+
+/// <summary>Runs pipelines: keeps every run as rows, offers steps to workers under leases, and commits each result once.</summary>
+public sealed class OrchestratorModule : ServiceModule
+{
+    internal const string ServiceName = "orchestrator";
+
+    private const string RunsQueue = "v1.orchestrator.runs";
+    private const string PoolsQueue = "v1.orchestrator.pools";
+    private const int ConcurrentMessages = 16;
+
+    /// <inheritdoc/>
+    public override string Name => ServiceName;
+
+    /// <inheritdoc/>
+    public override void AddServices(IHostApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<OrchestratorOptions>()
+            .BindConfiguration(OrchestratorOptions.Section)
+            .ValidateDataAnnotations()
+            .ValidateOnStart();
+        builder.Services.AddSingleton<IValidateOptions<OrchestratorOptions>, OrchestratorOptionsValidation>();
+        builder.Services.AddDbContext<OrchestratorDbContext>((provider, database) => database
+            .UseSqlite(new SqliteConnectionStringBuilder { DataSource = provider.GetRequiredService<IOptions<OrchestratorOptions>>().Value.Database }.ToString())
+            .AddInterceptors(new SqliteConnectionSetup()));
+        builder.Services.AddSingleton<WriteQueue>();
+        builder.Services.AddSingleton<RunChanges>();
+        builder.Services.AddSingleton<WorkerPools>();
+        builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
+        builder.Services.AddHostedService<OrchestratorMigrator>();
+        builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
+        builder.Services.AddSingleton<Dispatcher>().AddHostedService(p => p.GetRequiredService<Dispatcher>());
+    }
+
+    /// <inheritdoc/>
+    public override void AddConsumers(IBusRegistrationConfigurator bus)
+    {
+        bus.AddSagaStateMachine<PipelineRunStateMachine, PipelineRun>().Repository(repository =>
+        {
+            repository.RegisterSagaRepository<PipelineRun, OrchestratorDbContext, SagaConsumeContextFactory<OrchestratorDbContext, PipelineRun>, PipelineRunRepositoryContextFactory>();
+            repository.RegisterLoadSagaRepository<PipelineRun, PipelineRunReadContextFactory>();
+            repository.RegisterQuerySagaRepository<PipelineRun, PipelineRunReadContextFactory>();
+        });
+        bus.AddConsumer<WorkerAnnouncedConsumer>();
+    }
+
+    /// <inheritdoc/>
+    public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus)
+    {
+        bus.ReceiveEndpoint(RunsQueue, endpoint =>
+        {
+            endpoint.PrefetchCount = ConcurrentMessages;
+            endpoint.ConcurrentMessageLimit = ConcurrentMessages;
+            // Before the outbox and the repository, so that each try starts from the rows with nothing left over from the last.
+            endpoint.UseMessageRetry(retry =>
+            {
+                retry.Handle<DbUpdateConcurrencyException>();
+                retry.Handle<SqliteException>();
+                retry.Handle<DbUpdateException>();
+                retry.Exponential(8, TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(20));
+            });
+            // Answers and messages wait for the commit.
+            endpoint.UseInMemoryOutbox(context);
+            endpoint.ConfigureSaga<PipelineRun>(context);
+        });
+        bus.ReceiveEndpoint(PoolsQueue, endpoint => endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context));
+    }
+
+    /// <inheritdoc/>
+    public override void MapEndpoints(IEndpointRouteBuilder routes) => RunEndpoints.Map(routes);
+}

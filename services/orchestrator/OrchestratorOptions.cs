@@ -1,0 +1,61 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace TinyMLaaS.Orchestrator;
+
+/// <summary>Section <c>Orchestrator</c>.</summary>
+internal sealed class OrchestratorOptions
+{
+    public const string Section = "Orchestrator";
+
+    /// <summary>Path of the SQLite file.</summary>
+    [Required(AllowEmptyStrings = false)]
+    public string Database { get; set; } = "";
+
+    /// <summary>A lease lasts this long from the claim and from each heartbeat.</summary>
+    [Range(1, 3600)]
+    public double LeaseSeconds { get; set; } = 60;
+
+    /// <summary>How often workers send a heartbeat; a third of the lease unless set.</summary>
+    [Range(0.1, 1800)]
+    public double? HeartbeatSeconds { get; set; }
+
+    /// <summary>An offer that nobody claims is withdrawn after this.</summary>
+    [Range(0.1, 600)]
+    public double OfferSeconds { get; set; } = 5;
+
+    /// <summary>Attempts at a step that fail or get lost before the step fails.</summary>
+    [Range(1, 100)]
+    public int MaxAttempts { get; set; } = 3;
+
+    /// <summary>Pause before the second attempt; doubles with each further one.</summary>
+    [Range(0, 600)]
+    public double RetrySeconds { get; set; } = 1;
+
+    /// <summary>An instance that has not announced itself for this long is gone.</summary>
+    [Range(1, 600)]
+    public double SilenceSeconds { get; set; } = 15;
+
+    /// <summary>True where workers live in this process: at a start every attempt of the process before is lost at once.</summary>
+    public bool WorkersShareProcess { get; set; }
+
+    /// <summary>True where no separate run applies the migrations.</summary>
+    public bool MigrateAtStart { get; set; }
+
+    public TimeSpan Lease => TimeSpan.FromSeconds(LeaseSeconds);
+
+    public TimeSpan HeartbeatEvery => TimeSpan.FromSeconds(HeartbeatSeconds ?? LeaseSeconds / 3);
+
+    public TimeSpan OfferFor => TimeSpan.FromSeconds(OfferSeconds);
+
+    public TimeSpan Silence => TimeSpan.FromSeconds(SilenceSeconds);
+}
+
+internal sealed class OrchestratorOptionsValidation : IValidateOptions<OrchestratorOptions>
+{
+    public ValidateOptionsResult Validate(string? name, OrchestratorOptions options) =>
+        options.HeartbeatEvery * 2 > options.Lease
+            ? ValidateOptionsResult.Fail(
+                $"Orchestrator:HeartbeatSeconds is {options.HeartbeatEvery.TotalSeconds} with a lease of {options.LeaseSeconds} s: one lost heartbeat would lose the lease. Set it to at most half of Orchestrator:LeaseSeconds.")
+            : ValidateOptionsResult.Success;
+}

@@ -1,0 +1,35 @@
+using MassTransit;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using TinyMLaaS.Contracts.Health;
+using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.Orchestrator;
+
+/// <summary>The orchestrator needs its database, with all migrations, and the bus.</summary>
+internal sealed class OrchestratorReadiness(IServiceScopeFactory scopes, IBusControl bus) : IReadinessCheck
+{
+    public string Service => OrchestratorModule.ServiceName;
+
+    public async Task<IReadOnlyList<MissingService>> CheckAsync(CancellationToken cancellation)
+    {
+        var missing = new List<MissingService>();
+        try
+        {
+            await using var scope = scopes.CreateAsyncScope();
+            var pending = await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.GetPendingMigrationsAsync(cancellation);
+            if (pending.Any())
+                missing.Add(new MissingService { Service = "orchestrator-database", Reason = $"migrations are not applied: {string.Join(", ", pending)}" });
+        }
+        catch (SqliteException error)
+        {
+            missing.Add(new MissingService { Service = "orchestrator-database", Reason = error.Message });
+        }
+        var health = bus.CheckHealth();
+        if (health.Status != BusHealthStatus.Healthy)
+            missing.Add(new MissingService { Service = "message-bus", Reason = health.Description });
+        return missing;
+    }
+}

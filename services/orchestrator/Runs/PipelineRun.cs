@@ -1,0 +1,639 @@
+using System.Text.Json;
+using MassTransit;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Datasets;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator.Caching;
+using TinyMLaaS.Orchestrator.Storage;
+
+namespace TinyMLaaS.Orchestrator.Runs;
+
+/// <summary>
+/// A run: the saga instance with its steps and their attempts. Every method keeps the invariants by itself, whatever order messages come in:
+/// a message that is late, repeated or carries a stale fence changes nothing and gets a definite answer. Each change appends to the event
+/// log, and <see cref="Outgoing"/> collects what is to be told once the change is committed.
+/// </summary>
+internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
+{
+    /// <summary>The transformer that measures networks.</summary>
+    public const string Evaluator = "compiler/evaluate";
+
+    /// <summary>What is kept of one step's log.</summary>
+    public const int LogLimitBytes = 64 * 1024;
+
+    /// <summary>Longest back-off between attempts and between offers that nobody claims.</summary>
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
+
+    private const int LongestLogLine = 2000;
+
+    public Guid CorrelationId { get; set; }
+
+    public int Version { get; set; }
+
+    /// <summary>Name of the state machine's state; in lower case, one of <see cref="RunStates"/>.</summary>
+    public string CurrentState { get; set; } = null!;
+
+    public string Tenant { get; init; } = null!;
+
+    /// <summary>The command as it came: a run looks nothing up later.</summary>
+    public SubmitRun Submission { get; init; } = null!;
+
+    public int Priority { get; init; }
+
+    public DateTimeOffset AcceptedAt { get; init; }
+
+    public DateTimeOffset? StartedAt { get; set; }
+
+    public DateTimeOffset? EndedAt { get; set; }
+
+    public Failure? Failure { get; set; }
+
+    /// <summary>The document's step that failed for good.</summary>
+    public int? FailedStep { get; set; }
+
+    public string? CancelReason { get; set; }
+
+    /// <summary>Sequence of the newest event.</summary>
+    public long Sequence { get; set; }
+
+    /// <summary>Fence of the newest attempt.</summary>
+    public long Fence { get; set; }
+
+    public List<RunStep> Steps { get; } = [];
+
+    /// <summary>Appended to and never loaded with the run.</summary>
+    public List<RunEvent> Events { get; } = [];
+
+    /// <summary>Appended to and never loaded with the run.</summary>
+    public List<StepLogLine> Log { get; } = [];
+
+    /// <summary>Messages that the changes made since the run was loaded ask for, in order.</summary>
+    public List<Outgoing> Outgoing { get; } = [];
+
+    public static PipelineRun From(SubmitRun command) => new()
+    {
+        CorrelationId = command.RunId,
+        Tenant = command.Tenant,
+        Submission = command,
+        Priority = command.Priority,
+        AcceptedAt = command.AcceptedAt,
+    };
+
+    public bool IsTerminal => RunStates.IsTerminal(PublicState);
+
+    public string PublicState => CurrentState.ToLowerInvariant();
+
+    private int Count => Submission.Pipeline.Steps.Count;
+
+    /// <summary>True once nothing is left to do and nothing failed.</summary>
+    public bool IsComplete => Steps.All(s => s.State is StepStates.Succeeded or StepStates.Skipped);
+
+    public bool HasFailedStep => Steps.Any(s => s.State == StepStates.Failed);
+
+    public bool HasActiveAttempt => Steps.Any(s => s.Active is not null);
+
+    public RunStep? Step(int position) => Steps.SingleOrDefault(s => s.Position == position);
+
+    /// <summary>Lays out the steps and the evaluations.</summary>
+    public void Accept(DateTimeOffset now)
+    {
+        var datasets = Submission.Datasets.ToDictionary(d => d.Name, StringComparer.Ordinal);
+        for (var i = 0; i < Count; i++)
+        {
+            var (step, resolved) = (Submission.Pipeline.Steps[i], Submission.Steps[i]);
+            Steps.Add(new RunStep
+            {
+                RunId = CorrelationId,
+                Position = i + 1,
+                Uses = step.Uses,
+                Version = resolved.Version,
+                Worker = resolved.Worker,
+                With = step.With,
+                Datasets = step.Datasets.ToDictionary(d => d.Key, d => datasets[d.Value]),
+                State = StepStates.Pending,
+            });
+        }
+        if (Submission.Pipeline.Evaluate is { } evaluate)
+        {
+            for (var after = 0; after <= Count; after++)
+            {
+                if ((after == 0 ? Submission.Model.Kind : Submission.Steps[after - 1].Produces) != ArtifactKinds.Onnx)
+                    continue;
+                Steps.Add(new RunStep
+                {
+                    RunId = CorrelationId,
+                    Position = Count + 1 + after,
+                    EvaluatesAfter = after,
+                    Uses = Evaluator,
+                    Worker = Evaluator[..Evaluator.IndexOf('/')],
+                    With = JsonSerializer.SerializeToElement(new Dictionary<string, string> { ["metric"] = evaluate.Metric }),
+                    Datasets = new Dictionary<string, DatasetRef> { [DatasetRoles.Evaluate] = datasets[evaluate.Dataset] },
+                    State = StepStates.Pending,
+                });
+            }
+        }
+        Record("run.accepted", now, sequence => new RunAccepted { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now });
+        MarkReady(now);
+    }
+
+    /// <summary>Steps that wait for nothing but a worker.</summary>
+    public IEnumerable<RunStep> Waiting => Steps.Where(s => s.State == StepStates.Pending && s.ReadyAt is not null).OrderBy(s => s.Position);
+
+    /// <summary>What a worker would be offered for a step whose input is there.</summary>
+    public StepOffer DescribeOffer(RunStep step, string version, int attempt, long fence, DateTimeOffset expires) => new()
+    {
+        Tenant = Tenant,
+        RunId = CorrelationId,
+        Step = step.Position,
+        Attempt = attempt,
+        Fence = fence,
+        Uses = step.Uses,
+        Version = version,
+        Input = InputOf(step)!,
+        With = step.With,
+        Datasets = step.Datasets,
+        Seed = Submission.Seed,
+        Recipe = RecipeBefore(step),
+        ExpiresAt = expires,
+    };
+
+    /// <summary>Writes an attempt down and offers it to a pool.</summary>
+    public bool Offer(OfferStep message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Step(message.Step) is not { State: StepStates.Pending, ReadyAt: not null } step || step.NotBefore > now)
+            return false;
+        if (step.IsEvaluation)
+            step.Version = message.Version;
+        var attempt = new StepAttempt
+        {
+            RunId = CorrelationId,
+            Step = step.Position,
+            Number = step.Attempts.Count + 1,
+            Fence = ++Fence,
+            State = AttemptStates.Offered,
+            OfferedAt = now,
+            DueAt = now + options.OfferFor,
+        };
+        step.Attempts.Add(attempt);
+        step.State = StepStates.Offered;
+        step.Progress = 0;
+        step.Activity = null;
+        Outgoing.Add(new Outgoing(DescribeOffer(step, step.Version!, attempt.Number, attempt.Fence, attempt.DueAt), message.Queue));
+        Record("step.offered", now, sequence => new StepOffered
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Queue = message.Queue,
+        });
+        return true;
+    }
+
+    /// <summary>Leases an offered attempt; <see cref="AttemptGranted"/> or <see cref="AttemptRefused"/>.</summary>
+    public object Claim(ClaimAttempt message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Find(message.Step, message.Fence) is not ({ } step, { } attempt))
+            return StaleFence(message.Fence);
+        var granted = new AttemptGranted { Fence = attempt.Fence, Lease = options.Lease, HeartbeatEvery = options.HeartbeatEvery };
+        // The answer to the first claim may have been lost: the same worker asks again and gets the same answer.
+        if (attempt.State == AttemptStates.Running && attempt.Worker == message.Worker)
+            return granted;
+        if (attempt.State != AttemptStates.Offered)
+            return Refused("not-offered", $"The attempt with fence {message.Fence} is {attempt.State}, not offered.");
+        attempt.State = AttemptStates.Running;
+        attempt.Worker = message.Worker;
+        attempt.StartedAt = now;
+        attempt.DueAt = now + options.Lease;
+        step.State = StepStates.Running;
+        step.StartedAt = now;
+        step.Unclaimed = 0;
+        if (StartedAt is null)
+        {
+            StartedAt = now;
+            Record("run.started", now, sequence => new RunStarted { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now });
+        }
+        Record("step.started", now, sequence => new StepStarted
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Worker = message.Worker,
+        });
+        return granted;
+    }
+
+    /// <summary>Renews a lease and takes the news in.</summary>
+    public HeartbeatReply Beat(Heartbeat message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
+            return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
+        attempt.DueAt = now + options.Lease;
+        AppendLog(step, message.Log);
+        var progress = double.IsFinite(message.Progress) ? Math.Clamp(message.Progress, 0, 1) : step.Progress;
+        var metrics = message.Metrics.Where(m => double.IsFinite(m.Value)).ToDictionary(m => m.Key, m => m.Value);
+        if (progress != step.Progress || message.Activity != step.Activity)
+        {
+            step.Progress = progress;
+            step.Activity = message.Activity;
+            Record("step.progressed", now, sequence => new StepProgressed
+            {
+                Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+                Progress = progress,
+                Activity = message.Activity,
+                Metrics = metrics,
+            });
+        }
+        return new HeartbeatReply { Verdict = HeartbeatVerdicts.Continue };
+    }
+
+    /// <summary>The answer to a heartbeat once the end was asked for. The lease is not renewed: a worker that does not stop loses it.</summary>
+    public HeartbeatReply BeatWhileCancelling(Heartbeat message)
+    {
+        if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { }))
+            return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
+        AppendLog(step, message.Log);
+        return new HeartbeatReply { Verdict = HeartbeatVerdicts.Cancel };
+    }
+
+    /// <summary>Makes the result of an attempt the result of its step; <see cref="AttemptCommitted"/> or <see cref="AttemptRefused"/>.</summary>
+    public object Complete(CompleteAttempt message, DateTimeOffset now)
+    {
+        if (Find(message.Step, message.Fence) is not ({ } step, { } attempt))
+            return StaleFence(message.Fence);
+        if (attempt.State == AttemptStates.Succeeded && attempt.Worker == message.Worker)
+            return new AttemptCommitted { Fence = attempt.Fence };
+        if (attempt.State != AttemptStates.Running || attempt.Worker != message.Worker)
+            return LeaseLost(attempt, message.Worker);
+        if (!step.IsEvaluation && message.Outputs.Count == 0)
+            return FailWithoutOutput(step, attempt, message, now);
+        End(attempt, AttemptStates.Succeeded, now);
+        AppendLog(step, message.Log);
+        Succeed(step, message.Outputs, message.Report, message.Metrics, now);
+        Record("step.succeeded", now, sequence => new StepSucceeded
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Outputs = step.Outputs,
+            Report = message.Report,
+            Metrics = step.Metrics,
+        });
+        MarkReady(now);
+        return new AttemptCommitted { Fence = attempt.Fence };
+    }
+
+    /// <summary>Takes the result of a step from the cache; no attempt is made.</summary>
+    public void CompleteFromCache(RunStep step, StepCacheEntry entry, DateTimeOffset now)
+    {
+        step.Cached = true;
+        Succeed(step, entry.Outputs, entry.Report, entry.Metrics, now);
+        Record("step.cached", now, sequence => new StepCached
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Sequence = sequence, At = now, Outputs = entry.Outputs, Report = entry.Report,
+        });
+        MarkReady(now);
+    }
+
+    /// <summary>Ends an attempt as failed; <see cref="AttemptCommitted"/> or <see cref="AttemptRefused"/>.</summary>
+    public object Fail(FailAttempt message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Find(message.Step, message.Fence) is not ({ } step, { } attempt))
+            return StaleFence(message.Fence);
+        if (attempt.State == AttemptStates.Failed && attempt.Worker == message.Worker)
+            return new AttemptCommitted { Fence = attempt.Fence };
+        if (attempt.State != AttemptStates.Running || attempt.Worker != message.Worker)
+            return LeaseLost(attempt, message.Worker);
+        End(attempt, AttemptStates.Failed, now);
+        attempt.Failure = message.Failure;
+        attempt.Counted = true;
+        AppendLog(step, message.Log);
+        var retry = message.Failure.Retryable && MayRetry(step, options);
+        if (retry)
+            TryAgain(step, now, RetryPause(step, options));
+        else
+            FailForGood(step, message.Failure, now);
+        RecordFailed(step, attempt, message.Failure, retry, now);
+        return new AttemptCommitted { Fence = attempt.Fence };
+    }
+
+    /// <summary>Takes an offer back that nobody claimed in time.</summary>
+    public void Withdraw(OfferExpired message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Find(message.Fence) is not ({ } step, { State: AttemptStates.Offered } attempt) || attempt.DueAt > now)
+            return;
+        step.Unclaimed++;
+        // The first offers may have met a worker at a bad moment; after that the pool does not take offers, and asking more often helps nobody.
+        var pause = step.Unclaimed < 3 ? TimeSpan.Zero : Bounded(options.OfferFor, step.Unclaimed - 3);
+        Lose(step, attempt, "nobody claimed the offer in time", counted: false, now);
+        TryAgain(step, now, pause);
+    }
+
+    /// <summary>Ends an attempt whose lease ran out.</summary>
+    public void LoseLease(LeaseExpired message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Find(message.Fence) is not ({ } step, { State: AttemptStates.Running } attempt) || attempt.DueAt > now)
+            return;
+        Lose(step, attempt, $"worker {attempt.Worker} stopped sending heartbeats", counted: true, now);
+        if (MayRetry(step, options))
+        {
+            TryAgain(step, now, RetryPause(step, options));
+            return;
+        }
+        FailForGood(step, new Failure
+        {
+            Code = "attempts-lost",
+            Message = $"{step.Uses} was tried {step.Attempts.Count(a => a.Counted)} times and the last worker ({attempt.Worker}) stopped sending heartbeats. Look at the log of that worker: it may have run out of memory.",
+            Retryable = true,
+        }, now);
+    }
+
+    /// <summary>Ends an attempt of a process that is gone. That was not the attempt's fault, so it does not count.</summary>
+    public void LoseWorker(WorkerGone message, DateTimeOffset now)
+    {
+        if (Find(message.Fence) is not ({ } step, { IsActive: true } attempt))
+            return;
+        Lose(step, attempt, "the process that ran the worker ended", counted: false, now);
+        TryAgain(step, now, TimeSpan.Zero);
+    }
+
+    /// <summary>Ends whatever has not started and tells the workers to stop the rest.</summary>
+    public void Cancel(string? reason, DateTimeOffset now)
+    {
+        CancelReason = reason;
+        foreach (var step in Steps.Where(s => !s.IsTerminal))
+        {
+            if (step.Active is { State: AttemptStates.Running } running)
+            {
+                Outgoing.Add(new Outgoing(StopOrder(step, running)));
+                continue;
+            }
+            if (step.Active is { } offered)
+                End(offered, AttemptStates.Cancelled, now);
+            step.State = StepStates.Cancelled;
+            step.EndedAt = now;
+        }
+    }
+
+    /// <summary>An attempt has ended after the end was asked for, in whichever way.</summary>
+    public void Stop(RunStep step, StepAttempt attempt, string state, IReadOnlyList<string> log, DateTimeOffset now)
+    {
+        End(attempt, state, now);
+        AppendLog(step, log);
+        step.State = StepStates.Cancelled;
+        step.EndedAt = now;
+    }
+
+    /// <summary>A running attempt by fence and holder.</summary>
+    public (RunStep Step, StepAttempt Attempt)? FindRunning(int position, long fence, string worker) =>
+        Find(position, fence) is ({ } step, { State: AttemptStates.Running } attempt) && attempt.Worker == worker ? (step, attempt) : null;
+
+    /// <summary>An active attempt by fence alone.</summary>
+    public (RunStep Step, StepAttempt Attempt)? FindActive(long fence) => Find(fence) is ({ } step, { IsActive: true } attempt) ? (step, attempt) : null;
+
+    /// <summary>True when the message repeats one whose effect is in the rows already.</summary>
+    public bool IsRepeated(int position, long fence, string worker, string attemptState) =>
+        Find(position, fence) is ({ }, { } attempt) && attempt.State == attemptState && attempt.Worker == worker;
+
+    /// <summary>Every step committed.</summary>
+    public void EndSucceeded(DateTimeOffset now)
+    {
+        EndedAt = now;
+        var output = Step(Count)!.Outputs is [var last, ..] ? last : Submission.Model;
+        Record("run.succeeded", now, sequence => new RunSucceeded { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Output = output });
+    }
+
+    /// <summary>A step failed for good: the rest is skipped or stopped.</summary>
+    public void EndFailed(DateTimeOffset now)
+    {
+        EndedAt = now;
+        foreach (var step in Steps.Where(s => !s.IsTerminal))
+        {
+            if (step.Active is { } attempt)
+            {
+                if (attempt.State == AttemptStates.Running)
+                    Outgoing.Add(new Outgoing(StopOrder(step, attempt)));
+                End(attempt, AttemptStates.Cancelled, now);
+                step.State = StepStates.Cancelled;
+            }
+            else
+            {
+                step.State = StepStates.Skipped;
+            }
+            step.EndedAt = now;
+        }
+        Record("run.failed", now, sequence => new RunFailed { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Step = FailedStep, Failure = Failure! });
+    }
+
+    /// <summary>Nothing runs any more.</summary>
+    public void EndCancelled(DateTimeOffset now)
+    {
+        EndedAt = now;
+        Record("run.cancelled", now, sequence => new RunCancelled { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Reason = CancelReason });
+    }
+
+    /// <summary>A transformer that made nothing leaves the next step without an input: better to say so than to wait for ever.</summary>
+    private AttemptCommitted FailWithoutOutput(RunStep step, StepAttempt attempt, CompleteAttempt message, DateTimeOffset now)
+    {
+        var failure = new Failure { Code = "no-output", Message = $"{step.Uses} finished without an output. Step {step.Position} of a pipeline must make an artifact.", Retryable = false };
+        End(attempt, AttemptStates.Failed, now);
+        attempt.Failure = failure;
+        attempt.Counted = true;
+        AppendLog(step, message.Log);
+        FailForGood(step, failure, now);
+        RecordFailed(step, attempt, failure, willRetry: false, now);
+        return new AttemptCommitted { Fence = attempt.Fence };
+    }
+
+    private void RecordFailed(RunStep step, StepAttempt attempt, Failure failure, bool willRetry, DateTimeOffset now) =>
+        Record("step.failed", now, sequence => new StepFailed
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Failure = failure,
+            WillRetry = willRetry,
+        });
+
+    private static AttemptRefused Refused(string code, string message) => new() { Code = code, Message = message };
+
+    private AttemptRefused StaleFence(long fence) => Refused("stale-fence", $"Fence {fence} is not current in run {CorrelationId}: another attempt has taken over.");
+
+    private static AttemptRefused LeaseLost(StepAttempt attempt, string worker) => attempt.Worker == worker
+        ? Refused("lease-lost", $"The attempt with fence {attempt.Fence} is {attempt.State}: its lease ran out before this message came.")
+        : Refused("lease-lost", $"The attempt with fence {attempt.Fence} is not leased to {worker}.");
+
+    private (RunStep?, StepAttempt?) Find(long fence)
+    {
+        foreach (var step in Steps)
+        {
+            if (step.Attempts.SingleOrDefault(a => a.Fence == fence) is { } attempt)
+                return (step, attempt);
+        }
+        return (null, null);
+    }
+
+    /// <summary>The newest attempt of a step, if that is the one with this fence.</summary>
+    private (RunStep?, StepAttempt?) Find(int position, long fence) =>
+        Step(position) is { } step && step.Attempts.MaxBy(a => a.Fence) is { } newest && newest.Fence == fence ? (step, newest) : (null, null);
+
+    private ArtifactRef? InputOf(RunStep step)
+    {
+        var before = step.EvaluatesAfter ?? step.Position - 1;
+        return before == 0 ? Submission.Model : Step(before)!.Outputs is [var output, ..] ? output : null;
+    }
+
+    private Recipe RecipeBefore(RunStep step) => new()
+    {
+        ModelName = Submission.ModelName,
+        Model = Submission.Model,
+        Steps = [.. Enumerable.Range(1, step.EvaluatesAfter ?? step.Position - 1).Select(p => Step(p)!).Select(s => new RecipeStep
+        {
+            Uses = s.Uses,
+            Version = s.Version!,
+            With = s.With,
+            Datasets = s.Datasets,
+            Seed = Submission.Seed,
+            Output = s.Outputs[0],
+            Report = s.Report!,
+        })],
+    };
+
+    private void MarkReady(DateTimeOffset now)
+    {
+        foreach (var step in Steps.Where(s => s.State == StepStates.Pending && s.ReadyAt is null))
+        {
+            var before = step.EvaluatesAfter ?? step.Position - 1;
+            if (before > 0 && Step(before)!.State != StepStates.Succeeded)
+                continue;
+            var input = InputOf(step);
+            if (step.IsEvaluation && input?.Kind != ArtifactKinds.Onnx)
+            {
+                // The step promised a network and made something else: there is nothing to measure.
+                step.State = StepStates.Skipped;
+                step.EndedAt = now;
+            }
+            else if (input is not null)
+            {
+                step.ReadyAt = now;
+                step.NotBefore = now;
+            }
+        }
+    }
+
+    private static void Succeed(RunStep step, IReadOnlyList<ArtifactRef> outputs, ArtifactRef report, IReadOnlyDictionary<string, double> metrics, DateTimeOffset now)
+    {
+        step.State = StepStates.Succeeded;
+        step.Outputs = outputs;
+        step.Report = report;
+        step.Metrics = metrics.Where(m => double.IsFinite(m.Value)).ToDictionary(m => m.Key, m => m.Value);
+        step.Progress = 1;
+        step.Activity = null;
+        step.StartedAt ??= now;
+        step.EndedAt = now;
+    }
+
+    private static bool MayRetry(RunStep step, OrchestratorOptions options) => step.Attempts.Count(a => a.Counted) < options.MaxAttempts;
+
+    private static TimeSpan RetryPause(RunStep step, OrchestratorOptions options) =>
+        Bounded(TimeSpan.FromSeconds(options.RetrySeconds), step.Attempts.Count(a => a.Counted) - 1);
+
+    private static TimeSpan Bounded(TimeSpan first, int doublings)
+    {
+        var pause = first * Math.Pow(2, Math.Clamp(doublings, 0, 20));
+        return pause < LongestPause ? pause : LongestPause;
+    }
+
+    private static void TryAgain(RunStep step, DateTimeOffset now, TimeSpan pause)
+    {
+        step.State = StepStates.Pending;
+        step.StartedAt = null;
+        step.NotBefore = now + pause;
+        step.Progress = 0;
+        step.Activity = null;
+    }
+
+    private void FailForGood(RunStep step, Failure failure, DateTimeOffset now)
+    {
+        step.State = StepStates.Failed;
+        step.Failure = failure;
+        step.EndedAt = now;
+        Failure = failure;
+        FailedStep = step.IsEvaluation ? null : step.Position;
+    }
+
+    private void Lose(RunStep step, StepAttempt attempt, string reason, bool counted, DateTimeOffset now)
+    {
+        End(attempt, AttemptStates.Lost, now);
+        attempt.Counted = counted;
+        Record("step.lost", now, sequence => new StepLost
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Reason = reason,
+        });
+    }
+
+    private static void End(StepAttempt attempt, string state, DateTimeOffset now)
+    {
+        attempt.State = state;
+        attempt.EndedAt = now;
+    }
+
+    private CancelAttempt StopOrder(RunStep step, StepAttempt attempt) => new()
+    {
+        Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence,
+    };
+
+    private void AppendLog(RunStep step, IReadOnlyList<string> lines)
+    {
+        foreach (var line in lines)
+        {
+            if (step.LogBytes >= LogLimitBytes)
+                return;
+            var text = line.Length <= LongestLogLine ? line : line[..LongestLogLine];
+            step.LogBytes += System.Text.Encoding.UTF8.GetByteCount(text) + 1;
+            if (step.LogBytes >= LogLimitBytes)
+                text = $"The log ends here: a step keeps {LogLimitBytes / 1024} KiB.";
+            Log.Add(new StepLogLine { RunId = CorrelationId, Step = step.Position, Number = ++step.LogLines, Text = text });
+        }
+    }
+
+    private void Record<T>(string subject, DateTimeOffset now, Func<long, T> create) where T : class
+    {
+        var message = create(++Sequence);
+        Events.Add(new RunEvent
+        {
+            RunId = CorrelationId,
+            Sequence = Sequence,
+            Type = $"io.tinymlaas.{subject}.v1",
+            At = now,
+            Data = JsonSerializer.Serialize(message, ContractJson.Options),
+        });
+        Outgoing.Add(new Outgoing(message));
+    }
+}
+
+/// <summary>A message to tell once the change is committed.</summary>
+/// <param name="Message">A contract record.</param>
+/// <param name="Queue">Where it goes; null: it is published.</param>
+internal sealed record Outgoing(object Message, string? Queue = null);
+
+internal sealed class PipelineRunConfiguration : IEntityTypeConfiguration<PipelineRun>
+{
+    public void Configure(EntityTypeBuilder<PipelineRun> builder)
+    {
+        builder.ToTable("runs");
+        builder.HasKey(r => r.CorrelationId);
+        builder.Property(r => r.CorrelationId).ValueGeneratedNever();
+        builder.Property(r => r.Version).IsConcurrencyToken();
+        builder.Property(r => r.Submission).HasJsonColumn();
+        builder.Property(r => r.Failure).HasJsonColumn();
+        builder.Ignore(r => r.Outgoing);
+        builder.Ignore(r => r.IsTerminal);
+        builder.Ignore(r => r.PublicState);
+        builder.Ignore(r => r.IsComplete);
+        builder.Ignore(r => r.HasFailedStep);
+        builder.Ignore(r => r.HasActiveAttempt);
+        builder.Ignore(r => r.Waiting);
+        // The list of a tenant's runs, newest first, page by page.
+        builder.HasIndex(r => new { r.Tenant, r.AcceptedAt, r.CorrelationId });
+        builder.HasMany(r => r.Steps).WithOne().HasForeignKey(s => s.RunId).OnDelete(DeleteBehavior.Cascade);
+        builder.HasMany(r => r.Events).WithOne().HasForeignKey(e => e.RunId).OnDelete(DeleteBehavior.Cascade);
+        builder.HasMany(r => r.Log).WithOne().HasForeignKey(l => l.RunId).OnDelete(DeleteBehavior.Cascade);
+    }
+}

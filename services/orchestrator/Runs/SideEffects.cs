@@ -1,0 +1,243 @@
+using MassTransit;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator.Caching;
+using TinyMLaaS.Orchestrator.Storage;
+
+namespace TinyMLaaS.Orchestrator.Runs;
+
+/// <summary>The verbs of <see cref="PipelineRunStateMachine"/>. Answers and messages leave after the commit: the endpoint holds them back until then.</summary>
+internal static class SideEffects
+{
+    public static AttemptRefused UnknownRun(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
+
+    public static EventActivityBinder<PipelineRun, SubmitRun> Accept(this EventActivityBinder<PipelineRun, SubmitRun> binder) =>
+        binder.Then(c => c.Saga.Accept(Now(c)));
+
+    /// <summary>The first event of the log answers a request, however often it is repeated.</summary>
+    public static EventActivityBinder<PipelineRun, SubmitRun> AnswerAccepted(this EventActivityBinder<PipelineRun, SubmitRun> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant)
+            ? new RunAccepted { Tenant = c.Saga.Tenant, RunId = c.Saga.CorrelationId, Sequence = 1, At = c.Saga.AcceptedAt }
+            : UnknownRun(c.Message.RunId)));
+
+    /// <summary>Completes every waiting step whose result is known, and those that become ready by it.</summary>
+    public static EventActivityBinder<PipelineRun, T> ServeFromCache<T>(this EventActivityBinder<PipelineRun, T> binder) where T : class =>
+        binder.ThenAsync(c => ServeFromCacheAsync(c, c.Saga));
+
+    public static EventActivityBinder<PipelineRun, OfferStep> Offer(this EventActivityBinder<PipelineRun, OfferStep> binder) =>
+        binder.ThenAsync(async c =>
+        {
+            // The version of an evaluation is known from here on only, so this is its first chance to come from the cache.
+            if (c.Saga.Step(c.Message.Step) is { IsEvaluation: true, State: StepStates.Pending } evaluation)
+            {
+                evaluation.Version = c.Message.Version;
+                await ServeFromCacheAsync(c, c.Saga);
+            }
+            await Answer(c, new OfferStepAnswer { Offered = c.Saga.Offer(c.Message, Now(c), Settings(c)) });
+        });
+
+    public static EventActivityBinder<PipelineRun, OfferStep> DeclineOffer(this EventActivityBinder<PipelineRun, OfferStep> binder) =>
+        binder.ThenAsync(c => Answer(c, new OfferStepAnswer { Offered = false }));
+
+    public static EventActivityBinder<PipelineRun, ClaimAttempt> Claim(this EventActivityBinder<PipelineRun, ClaimAttempt> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.Claim(c.Message, Now(c), Settings(c)) : UnknownRun(c.Message.RunId)));
+
+    public static EventActivityBinder<PipelineRun, ClaimAttempt> RefuseClaim(this EventActivityBinder<PipelineRun, ClaimAttempt> binder) =>
+        binder.ThenAsync(c => Answer(c, RunEnded(c)));
+
+    public static EventActivityBinder<PipelineRun, Heartbeat> Beat(this EventActivityBinder<PipelineRun, Heartbeat> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.Beat(c.Message, Now(c), Settings(c)) : Lost));
+
+    public static EventActivityBinder<PipelineRun, Heartbeat> BeatWhileCancelling(this EventActivityBinder<PipelineRun, Heartbeat> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.BeatWhileCancelling(c.Message) : Lost));
+
+    public static EventActivityBinder<PipelineRun, Heartbeat> BeatAfterEnd(this EventActivityBinder<PipelineRun, Heartbeat> binder) =>
+        binder.ThenAsync(c => Answer(c, Lost));
+
+    public static EventActivityBinder<PipelineRun, CompleteAttempt> Complete(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>
+        binder.ThenAsync(async c =>
+        {
+            if (!Owned(c, c.Message.Tenant))
+            {
+                await Answer(c, UnknownRun(c.Message.RunId));
+                return;
+            }
+            var before = c.Saga.Sequence;
+            var answer = c.Saga.Complete(c.Message, Now(c));
+            if (c.Saga.Sequence != before && c.Saga.Step(c.Message.Step) is { State: StepStates.Succeeded } step)
+                await RememberAsync(c, step);
+            await Answer(c, answer);
+        });
+
+    public static EventActivityBinder<PipelineRun, FailAttempt> Fail(this EventActivityBinder<PipelineRun, FailAttempt> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.Fail(c.Message, Now(c), Settings(c)) : UnknownRun(c.Message.RunId)));
+
+    public static EventActivityBinder<PipelineRun, OfferExpired> Withdraw(this EventActivityBinder<PipelineRun, OfferExpired> binder) =>
+        binder.Then(c => c.Saga.Withdraw(c.Message, Now(c), Settings(c)));
+
+    public static EventActivityBinder<PipelineRun, LeaseExpired> LoseLease(this EventActivityBinder<PipelineRun, LeaseExpired> binder) =>
+        binder.Then(c => c.Saga.LoseLease(c.Message, Now(c), Settings(c)));
+
+    public static EventActivityBinder<PipelineRun, WorkerGone> LoseWorker(this EventActivityBinder<PipelineRun, WorkerGone> binder) =>
+        binder.Then(c => c.Saga.LoseWorker(c.Message, Now(c)));
+
+    /// <summary>Stops what runs; ends the run at once when nothing does.</summary>
+    public static EventActivityBinder<PipelineRun, CancelRun> Cancel(this EventActivityBinder<PipelineRun, CancelRun> binder, PipelineRunStateMachine machine) =>
+        binder.IfElse(
+            c => Owned(c, c.Message.Tenant),
+            owned => owned
+                .Then(c => c.Saga.Cancel(c.Message.Reason, Now(c)))
+                .TransitionTo(machine.Cancelling)
+                .EndCancelling(machine)
+                .AnswerCancel(),
+            other => other.AnswerCancel());
+
+    public static EventActivityBinder<PipelineRun, CancelRun> AnswerCancel(this EventActivityBinder<PipelineRun, CancelRun> binder) =>
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant)
+            ? new CancelRunAccepted { RunId = c.Saga.CorrelationId, State = c.Saga.PublicState }
+            : UnknownRun(c.Message.RunId)));
+
+    /// <summary>A result that comes after the end was asked for is too late: the cancellation has won.</summary>
+    public static EventActivityBinder<PipelineRun, CompleteAttempt> StopCompleted(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>
+        binder.ThenAsync(c =>
+        {
+            var (saga, message) = (c.Saga, c.Message);
+            if (Owned(c, message.Tenant) && saga.FindRunning(message.Step, message.Fence, message.Worker) is ({ } step, { } attempt))
+                saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, Now(c));
+            return AnswerCompleteAfterEnd(c);
+        });
+
+    public static EventActivityBinder<PipelineRun, FailAttempt> StopFailed(this EventActivityBinder<PipelineRun, FailAttempt> binder) =>
+        binder.ThenAsync(c =>
+        {
+            var (saga, message) = (c.Saga, c.Message);
+            if (!Owned(c, message.Tenant) || saga.FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
+                return AnswerFailAfterEnd(c);
+            saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, Now(c));
+            return Answer(c, new AttemptCommitted { Fence = attempt.Fence });
+        });
+
+    public static EventActivityBinder<PipelineRun, LeaseExpired> StopExpired(this EventActivityBinder<PipelineRun, LeaseExpired> binder) =>
+        binder.Then(c =>
+        {
+            if (c.Saga.FindActive(c.Message.Fence) is ({ } step, { } attempt) && attempt.DueAt <= Now(c))
+                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], Now(c));
+        });
+
+    public static EventActivityBinder<PipelineRun, WorkerGone> StopGone(this EventActivityBinder<PipelineRun, WorkerGone> binder) =>
+        binder.Then(c =>
+        {
+            if (c.Saga.FindActive(c.Message.Fence) is ({ } step, { } attempt))
+                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], Now(c));
+        });
+
+    public static EventActivityBinder<PipelineRun, CompleteAttempt> AnswerCompleteAfterEnd(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>
+        binder.ThenAsync(AnswerCompleteAfterEnd);
+
+    public static EventActivityBinder<PipelineRun, FailAttempt> AnswerFailAfterEnd(this EventActivityBinder<PipelineRun, FailAttempt> binder) =>
+        binder.ThenAsync(AnswerFailAfterEnd);
+
+    /// <summary>Ends the run when a step failed for good or when all is done.</summary>
+    public static EventActivityBinder<PipelineRun, T> Settle<T>(this EventActivityBinder<PipelineRun, T> binder, PipelineRunStateMachine machine) where T : class =>
+        binder.IfElse(
+            c => c.Saga.HasFailedStep,
+            failed => failed.Then(c => c.Saga.EndFailed(Now(c))).TransitionTo(machine.Failed),
+            good => good.If(c => c.Saga.IsComplete, done => done.Then(c => c.Saga.EndSucceeded(Now(c))).TransitionTo(machine.Succeeded)));
+
+    /// <summary>Ends a run that is to be cancelled once nothing runs any more.</summary>
+    public static EventActivityBinder<PipelineRun, T> EndCancelling<T>(this EventActivityBinder<PipelineRun, T> binder, PipelineRunStateMachine machine) where T : class =>
+        binder.If(
+            c => !c.Saga.HasActiveAttempt,
+            ended => ended.Then(c => c.Saga.EndCancelled(Now(c))).TransitionTo(machine.Cancelled));
+
+    /// <summary>Sends and publishes what the changes ask for.</summary>
+    public static EventActivityBinder<PipelineRun, T> Tell<T>(this EventActivityBinder<PipelineRun, T> binder) where T : class =>
+        binder.ThenAsync(async c =>
+        {
+            foreach (var (message, queue) in c.Saga.Outgoing)
+            {
+                if (queue is null)
+                {
+                    await c.Publish(message, message.GetType());
+                }
+                else
+                {
+                    // An exchange without a queue drops the offer, and the sweeper makes it again; sending to a queue would declare one nobody reads.
+                    var endpoint = await c.GetSendEndpoint(new Uri($"exchange:{queue}"));
+                    await endpoint.Send(message, message.GetType());
+                }
+            }
+            c.Saga.Outgoing.Clear();
+        });
+
+    private static HeartbeatReply Lost => new() { Verdict = HeartbeatVerdicts.Lost };
+
+    private static Task AnswerCompleteAfterEnd(BehaviorContext<PipelineRun, CompleteAttempt> c) =>
+        Answer(c, Owned(c, c.Message.Tenant) && c.Saga.IsRepeated(c.Message.Step, c.Message.Fence, c.Message.Worker, AttemptStates.Succeeded)
+            ? new AttemptCommitted { Fence = c.Message.Fence }
+            : RunEnded(c));
+
+    private static Task AnswerFailAfterEnd(BehaviorContext<PipelineRun, FailAttempt> c) =>
+        Answer(c, Owned(c, c.Message.Tenant)
+            && (c.Saga.IsRepeated(c.Message.Step, c.Message.Fence, c.Message.Worker, AttemptStates.Failed)
+                || c.Saga.IsRepeated(c.Message.Step, c.Message.Fence, c.Message.Worker, AttemptStates.Cancelled))
+            ? new AttemptCommitted { Fence = c.Message.Fence }
+            : RunEnded(c));
+
+    private static AttemptRefused RunEnded(BehaviorContext<PipelineRun> c) =>
+        new() { Code = "run-ended", Message = $"Run {c.Saga.CorrelationId} is {c.Saga.PublicState}." };
+
+    /// <summary>A run of another tenant is treated like one that does not exist.</summary>
+    private static bool Owned(BehaviorContext<PipelineRun> c, string tenant) => c.Saga.Tenant == tenant;
+
+    private static Task Answer(ConsumeContext c, object answer) =>
+        c.ResponseAddress is null ? Task.CompletedTask : c.RespondAsync(answer, answer.GetType());
+
+    private static async Task ServeFromCacheAsync(PipeContext c, PipelineRun run)
+    {
+        if (!run.Submission.Cache)
+            return;
+        var database = Database(c);
+        var missed = new HashSet<int>();
+        while (run.Waiting.FirstOrDefault(s => s.Version is not null && !missed.Contains(s.Position)) is { } step)
+        {
+            var entry = StepCacheKey.Of(run.DescribeOffer(step, step.Version!, 0, 0, default)) is { } key
+                ? await database.StepCache.AsNoTracking().SingleOrDefaultAsync(e => e.Key == key, c.CancellationToken)
+                : null;
+            if (entry is null)
+                missed.Add(step.Position);
+            else
+                run.CompleteFromCache(step, entry, Now(c));
+        }
+    }
+
+    private static async Task RememberAsync(BehaviorContext<PipelineRun> c, RunStep step)
+    {
+        if (StepCacheKey.Of(c.Saga.DescribeOffer(step, step.Version!, 0, 0, default)) is not { } key)
+            return;
+        var database = Database(c);
+        if (!await database.StepCache.AnyAsync(e => e.Key == key, c.CancellationToken))
+        {
+            database.StepCache.Add(new StepCacheEntry
+            {
+                Key = key,
+                Tenant = c.Saga.Tenant,
+                Outputs = step.Outputs,
+                Report = step.Report!,
+                Metrics = step.Metrics,
+                StoredAt = Now(c),
+            });
+        }
+    }
+
+    private static OrchestratorDbContext Database(PipeContext c) => c.GetPayload<OrchestratorDbContext>();
+
+    private static DateTimeOffset Now(PipeContext c) => Provider(c).GetRequiredService<TimeProvider>().GetUtcNow();
+
+    private static OrchestratorOptions Settings(PipeContext c) => Provider(c).GetRequiredService<IOptions<OrchestratorOptions>>().Value;
+
+    private static IServiceProvider Provider(PipeContext c) => c.GetPayload<IServiceProvider>();
+}

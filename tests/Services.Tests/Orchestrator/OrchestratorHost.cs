@@ -1,0 +1,226 @@
+using System.Threading.Channels;
+using MassTransit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Time.Testing;
+using Serilog;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Contracts.Transformers;
+using TinyMLaaS.Orchestrator;
+using TinyMLaaS.Orchestrator.Dispatching;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.Services.Tests.Orchestrator;
+
+/// <summary>
+/// The orchestrator as a process would host it, on a database file, with a clock that only moves when told to. The workers are the test
+/// itself: it announces them, reads what they are offered and answers as they would.
+/// </summary>
+internal sealed class OrchestratorHost : IAsyncDisposable
+{
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+
+    private readonly WebApplication _app;
+    private readonly Outside _outside;
+
+    private OrchestratorHost(WebApplication app, Outside outside, FakeTimeProvider time, string socket)
+    {
+        _app = app;
+        _outside = outside;
+        Time = time;
+        Http = new HttpClient(ServiceAddress.Parse($"unix:{socket}").CreateHandler()) { BaseAddress = new Uri("http://localhost/") };
+        Http.DefaultRequestHeaders.Add(ServiceHeaders.Tenant, Tenants.Default);
+    }
+
+    public FakeTimeProvider Time { get; }
+
+    public HttpClient Http { get; }
+
+    public IBus Bus => _app.Services.GetRequiredService<IBus>();
+
+    public IServiceProvider Services => _app.Services;
+
+    /// <summary>Every event published, in the order of arrival.</summary>
+    public ChannelReader<object> Published => _outside.Published.Reader;
+
+    public static async Task<OrchestratorHost> StartAsync(string folder, Action<Dictionary<string, string?>>? configure = null, FakeTimeProvider? time = null)
+    {
+        time ??= new FakeTimeProvider(new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero));
+        var settings = new Dictionary<string, string?>
+        {
+            ["Orchestrator:Database"] = Path.Combine(folder, "orchestrator.db"),
+            ["Orchestrator:MigrateAtStart"] = "true",
+            ["Orchestrator:WorkersShareProcess"] = "true",
+            ["Orchestrator:RetrySeconds"] = "0",
+        };
+        configure?.Invoke(settings);
+        var outside = new Outside(time);
+        var socket = Path.Combine(folder, $"{Guid.NewGuid():N}.sock"[^16..]);
+        var app = ServiceHost.Build(
+            [outside, new OrchestratorModule()],
+            [new ServiceListener("orchestrator", null, socket)],
+            settings,
+            new LoggerConfiguration().MinimumLevel.Warning().WriteTo.File(Path.Combine(folder, "log.txt"), shared: true).CreateLogger());
+        await app.StartAsync();
+        return new OrchestratorHost(app, outside, time, socket);
+    }
+
+    /// <summary>Says that a worker of this kind is there.</summary>
+    public async Task AnnounceAsync(string worker, int slots, params string[] transformers)
+    {
+        await Bus.Publish(new WorkerAnnounced
+        {
+            Worker = worker,
+            Instance = $"{worker}-1",
+            Queue = $"v1.offer.any.{worker}",
+            Slots = slots,
+            Transformers = [.. transformers.Select(t => Descriptor(t))],
+            At = Time.GetUtcNow(),
+        });
+        await UntilAsync(() => Task.FromResult(Services.GetRequiredService<WorkerPools>().Current().TryGetValue(worker, out var pool) && pool.Slots == slots));
+    }
+
+    public Task<Response<RunAccepted>> SubmitAsync(SubmitRun command) => RequestAsync<SubmitRun, RunAccepted>(command);
+
+    /// <summary>The next offer to the workers of a kind.</summary>
+    public async Task<StepOffer> OfferAsync(string worker = "compiler")
+    {
+        using var limit = new CancellationTokenSource(Limit);
+        return await _outside.Offers[worker].Reader.ReadAsync(limit.Token);
+    }
+
+    public bool HasOffer(string worker = "compiler") => _outside.Offers[worker].Reader.Count > 0;
+
+    public async Task<object> ClaimAsync(StepOffer offer, string worker = "compiler-1") =>
+        await AskAsync<ClaimAttempt, AttemptGranted, AttemptRefused>(new ClaimAttempt
+        {
+            Tenant = offer.Tenant, RunId = offer.RunId, Step = offer.Step, Attempt = offer.Attempt, Fence = offer.Fence, Worker = worker,
+        });
+
+    public async Task<string> BeatAsync(StepOffer offer, double progress = 0.5, string? activity = "working", string worker = "compiler-1", params string[] log) =>
+        (await RequestAsync<Heartbeat, HeartbeatReply>(new Heartbeat
+        {
+            Tenant = offer.Tenant, RunId = offer.RunId, Step = offer.Step, Attempt = offer.Attempt, Fence = offer.Fence, Worker = worker,
+            Progress = progress, Activity = activity, Log = log,
+        })).Message.Verdict;
+
+    public async Task<object> CompleteAsync(StepOffer offer, string kind = ArtifactKinds.Onnx, string worker = "compiler-1", IReadOnlyDictionary<string, double>? metrics = null, string? output = null) =>
+        await AskAsync<CompleteAttempt, AttemptCommitted, AttemptRefused>(new CompleteAttempt
+        {
+            Tenant = offer.Tenant, RunId = offer.RunId, Step = offer.Step, Attempt = offer.Attempt, Fence = offer.Fence, Worker = worker,
+            Outputs = offer.Uses == PipelineRun.Evaluator ? [] : [Runs.Artifact(output ?? $"output of {offer.Uses} at {offer.Step}", kind)],
+            Report = Runs.Artifact($"report of {offer.Uses} at {offer.Step}", ArtifactKinds.Report),
+            Metrics = metrics ?? new Dictionary<string, double>(),
+        });
+
+    public async Task<object> FailAsync(StepOffer offer, bool retryable, string code = "broken", string worker = "compiler-1") =>
+        await AskAsync<FailAttempt, AttemptCommitted, AttemptRefused>(new FailAttempt
+        {
+            Tenant = offer.Tenant, RunId = offer.RunId, Step = offer.Step, Attempt = offer.Attempt, Fence = offer.Fence, Worker = worker,
+            Failure = new Failure { Code = code, Message = "as the test wants it", Retryable = retryable },
+        });
+
+    public async Task<string> CancelAsync(Guid run) =>
+        (await RequestAsync<CancelRun, CancelRunAccepted>(new CancelRun { Tenant = Tenants.Default, RunId = run, Reason = "as the test wants it" })).Message.State;
+
+    /// <summary>The whole run as stored now.</summary>
+    public async Task<PipelineRun> ReadAsync(Guid run)
+    {
+        await using var scope = Services.CreateAsyncScope();
+        var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        return await database.WholeRuns.Include(r => r.Events).Include(r => r.Log).AsNoTracking().SingleAsync(r => r.CorrelationId == run);
+    }
+
+    public async Task<PipelineRun> UntilAsync(Guid run, Func<PipelineRun, bool> condition)
+    {
+        PipelineRun? seen = null;
+        await UntilAsync(async () => condition(seen = await ReadAsync(run)));
+        return seen!;
+    }
+
+    /// <summary>Runs one sweep as of now.</summary>
+    public Task SweepAsync() => Services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
+
+    public async Task<Response<TAnswer>> RequestAsync<T, TAnswer>(T message) where T : class where TAnswer : class =>
+        await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 30)).GetResponse<TAnswer>(message);
+
+    public async Task<object> AskAsync<T, TYes, TNo>(T message) where T : class where TYes : class where TNo : class
+    {
+        var response = await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 30)).GetResponse<TYes, TNo>(message);
+        return response.Message;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        await _app.StopAsync();
+        await _app.DisposeAsync();
+        SqliteConnection.ClearAllPools();
+    }
+
+    public static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using var limit = new CancellationTokenSource(Limit);
+        while (!await condition())
+            await Task.Delay(10, limit.Token);
+    }
+
+    private static TransformerDescriptor Descriptor(string name) => new()
+    {
+        Name = name,
+        Version = "1",
+        Summary = name,
+        Accepts = [ArtifactKinds.Onnx],
+        Produces = ArtifactKinds.Onnx,
+        Options = System.Text.Json.JsonElement.Parse("{}"),
+    };
+
+    /// <summary>The rest of the system: reads offers and events, and brings the clock.</summary>
+    private sealed class Outside(FakeTimeProvider time) : ServiceModule
+    {
+        public Dictionary<string, Channel<StepOffer>> Offers { get; } = new()
+        {
+            ["compiler"] = Channel.CreateUnbounded<StepOffer>(),
+            ["installer"] = Channel.CreateUnbounded<StepOffer>(),
+        };
+
+        public Channel<object> Published { get; } = Channel.CreateUnbounded<object>();
+
+        public override string Name => "outside";
+
+        public override void AddServices(IHostApplicationBuilder builder) => builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(time));
+
+        public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus)
+        {
+            foreach (var (worker, channel) in Offers)
+                bus.ReceiveEndpoint($"v1.offer.any.{worker}", e => e.Handler<StepOffer>(c => channel.Writer.WriteAsync(c.Message).AsTask()));
+            bus.ReceiveEndpoint("outside", e =>
+            {
+                e.ConcurrentMessageLimit = 1;
+                void Keep<T>() where T : class => e.Handler<T>(c => Published.Writer.WriteAsync(c.Message).AsTask());
+                Keep<RunAccepted>();
+                Keep<RunStarted>();
+                Keep<RunSucceeded>();
+                Keep<RunFailed>();
+                Keep<RunCancelled>();
+                Keep<StepOffered>();
+                Keep<StepStarted>();
+                Keep<StepProgressed>();
+                Keep<StepSucceeded>();
+                Keep<StepFailed>();
+                Keep<StepLost>();
+                Keep<StepCached>();
+                Keep<CancelAttempt>();
+            });
+        }
+    }
+}
