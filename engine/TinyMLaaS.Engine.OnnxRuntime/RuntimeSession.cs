@@ -1,0 +1,135 @@
+using Microsoft.ML.OnnxRuntime;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Graphs;
+using TinyMLaaS.Engine.Transformers;
+using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
+
+namespace TinyMLaaS.Engine.OnnxRuntime;
+
+/// <summary>
+/// A network in ONNX Runtime on the CPU: a fixed number of threads that do not spin, no telemetry. The same feeds give the same outputs bit for bit.
+/// For one thread at a time.
+/// </summary>
+public sealed class RuntimeSession : IDisposable
+{
+    private readonly InferenceSession _session;
+    private readonly RunOptions _runOptions = new();
+    private readonly CancellationTokenRegistration _registration;
+    private readonly CancellationToken _cancellation;
+
+    static RuntimeSession() => OrtEnv.Instance().DisableTelemetryEvents();
+
+    private RuntimeSession(InferenceSession session, CancellationToken cancellation)
+    {
+        _session = session;
+        _cancellation = cancellation;
+        Inputs = [.. session.InputNames.Select(n => InputOf(n, session.InputMetadata[n]))];
+        OutputNames = [.. session.OutputNames];
+        _registration = cancellation.Register(() => _runOptions.Terminate = true);
+    }
+
+    /// <summary>What the network asks for, in order.</summary>
+    public IReadOnlyList<SampleInput> Inputs { get; }
+
+    /// <summary>Names of the outputs, in order.</summary>
+    public IReadOnlyList<string> OutputNames { get; }
+
+    /// <summary>Element type of an output; <see cref="ElementType.Undefined"/> when it is no tensor.</summary>
+    public ElementType OutputType(string name) =>
+        _session.OutputMetadata[name] is { IsTensor: true } metadata ? (ElementType)(int)metadata.ElementDataType : ElementType.Undefined;
+
+    /// <summary>Loads a network.</summary>
+    /// <param name="model">The bytes of an ONNX file without external data.</param>
+    /// <param name="level">How much ONNX Runtime may rewrite it.</param>
+    /// <param name="threads">Threads that one operator may use, at least 1.</param>
+    /// <param name="optimizedPath">Where ONNX Runtime shall write the network as rewritten; null for nowhere.</param>
+    /// <param name="cancellation">Ends a run that is under way, between two operators.</param>
+    /// <exception cref="TransformRejectedException"><c>model-not-runnable</c>: ONNX Runtime does not take the network, or an input of it is no tensor.</exception>
+    public static RuntimeSession Open(byte[] model, GraphOptimizationLevel level = GraphOptimizationLevel.ORT_ENABLE_ALL, int threads = 1, string? optimizedPath = null, CancellationToken cancellation = default)
+    {
+        using var options = new SessionOptions
+        {
+            GraphOptimizationLevel = level,
+            IntraOpNumThreads = threads,
+            InterOpNumThreads = 1,
+            ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
+            // Errors come back as exceptions; nothing of what a user sent goes to the process's standard error.
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
+        };
+        options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+        if (optimizedPath is not null)
+            options.OptimizedModelFilePath = optimizedPath;
+        try
+        {
+            return new RuntimeSession(new InferenceSession(model, options), cancellation);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new TransformRejectedException("model-not-runnable", $"ONNX Runtime does not load the network: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Runs once and returns all outputs.</summary>
+    /// <param name="feed">One tensor for each of <see cref="Inputs"/>, in order.</param>
+    /// <exception cref="TransformRejectedException"><c>model-not-runnable</c>: an operator fails on this feed, or an output is no tensor of numbers.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public IReadOnlyList<Tensor> Run(IReadOnlyList<Tensor> feed)
+    {
+        var outputs = new Tensor[OutputNames.Count];
+        Run(feed, OutputNames, (index, type, shape, bytes) => outputs[index] = Tensor.FromBytes(type, shape, bytes.ToArray()));
+        return outputs;
+    }
+
+    /// <summary>Runs once and shows each asked output in turn; its bytes are valid during the call only.</summary>
+    internal void Run(IReadOnlyList<Tensor> feed, IReadOnlyList<string> outputNames, OutputVisitor visit)
+    {
+        _cancellation.ThrowIfCancellationRequested();
+        var values = new List<OrtValue>();
+        try
+        {
+            foreach (var tensor in feed)
+            {
+                values.Add(OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)tensor.Type, [.. tensor.Shape]));
+                tensor.Bytes.Span.CopyTo(values[^1].GetTensorMutableRawData());
+            }
+            using var outputs = _session.Run(_runOptions, [.. Inputs.Select(i => i.Name)], values, outputNames);
+            for (var i = 0; i < outputs.Count; i++)
+            {
+                if (!outputs[i].IsTensor || outputs[i].GetTensorTypeAndShape().IsString)
+                    throw new TransformRejectedException("model-not-runnable", $"The output '{outputNames[i]}' is no tensor of numbers.");
+                var info = outputs[i].GetTensorTypeAndShape();
+                visit(i, (ElementType)(int)info.ElementDataType, info.Shape, outputs[i].GetTensorMutableRawData());
+            }
+        }
+        catch (OnnxRuntimeException e)
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            throw new TransformRejectedException("model-not-runnable", $"ONNX Runtime cannot run the network: {e.Message}", e);
+        }
+        finally
+        {
+            foreach (var value in values)
+                value.Dispose();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _registration.Dispose();
+        _session.Dispose();
+        _runOptions.Dispose();
+    }
+
+    private static SampleInput InputOf(string name, NodeMetadata metadata)
+    {
+        if (!metadata.IsTensor)
+            throw new TransformRejectedException("model-not-runnable", $"The input '{name}' is no tensor; only tensors can be fed.");
+        var symbols = metadata.SymbolicDimensions;
+        return new SampleInput(name, (ElementType)(int)metadata.ElementDataType,
+            [.. metadata.Dimensions.Select((d, i) => d >= 0 ? d : i < symbols.Length && symbols[i].Length > 0 ? (Dimension)symbols[i] : Dimension.Unknown)]);
+    }
+
+    /// <summary>Sees an output: its place among the asked ones, type, extents and content.</summary>
+    internal delegate void OutputVisitor(int index, ElementType type, ReadOnlySpan<long> shape, ReadOnlySpan<byte> bytes);
+}
