@@ -148,6 +148,38 @@ public sealed class Graph
         return node;
     }
 
+    /// <summary>Removes a node whose outputs are known and makes them initializers: the values stay, with their names and readers.</summary>
+    /// <exception cref="GraphException">The node is not in this graph, or the contents are not one for each output.</exception>
+    public void Freeze(Node node, IReadOnlyList<Tensor> contents)
+    {
+        if (node.Graph != this || contents.Count != node.Outputs.Count)
+            throw new GraphException($"Cannot freeze '{node.Label}': it is not in this graph, or {contents.Count} contents are not one for each of its {node.Outputs.Count} outputs.");
+        for (var i = 0; i < contents.Count; i++)
+        {
+            if (node.Outputs[i] is not { } value)
+                continue;
+            node.SetOutput(i, null);
+            value.Producer = null;
+            value.ProducerIndex = 0;
+            value.IsTypeStated = false;
+            _initializers.Add(value.Name, value);
+            SetContent(value, contents[i]);
+        }
+        Release(node);
+        Unlink(node);
+    }
+
+    /// <summary>Gives an initializer another content, for all its readers.</summary>
+    /// <exception cref="GraphException">It is no initializer of this graph.</exception>
+    public void SetContent(Value initializer, Tensor content)
+    {
+        if (!_initializers.TryGetValue(initializer.Name, out var known) || !ReferenceEquals(known, initializer))
+            throw new GraphException($"Cannot set the content of '{initializer.Name}': it is no initializer of this graph.");
+        initializer.Constant = content;
+        initializer.Type = content.Type;
+        initializer.Shape = [.. content.Shape.Select(d => (Dimension)d)];
+    }
+
     /// <summary>Appends a graph output.</summary>
     /// <exception cref="GraphException">The value is an output already.</exception>
     public void AddOutput(Value value)
