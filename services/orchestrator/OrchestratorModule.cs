@@ -21,7 +21,6 @@ public sealed class OrchestratorModule : ServiceModule
     internal const string ServiceName = "orchestrator";
 
     private const string RunsQueue = "v1.orchestrator.runs";
-    private const string PoolsQueue = "v1.orchestrator.pools";
     private const int ConcurrentMessages = 16;
 
     /// <inheritdoc/>
@@ -78,7 +77,8 @@ public sealed class OrchestratorModule : ServiceModule
             endpoint.UseInMemoryOutbox(context);
             endpoint.ConfigureSaga<PipelineRun>(context);
         });
-        bus.ReceiveEndpoint(PoolsQueue, endpoint => endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context));
+        // A queue of this instance alone: every orchestrator needs to know which workers are there.
+        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("orchestrator-pools"), null, endpoint => endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context));
     }
 
     /// <inheritdoc/>

@@ -24,7 +24,9 @@ public sealed class ArtifactStoreClient(HttpClient http)
     /// <exception cref="HttpRequestException">The store cannot be reached.</exception>
     public async Task<ArtifactRef> PutAsync(string tenant, string kind, Stream content, CancellationToken cancellation)
     {
-        using var hashing = new HashingStream(content);
+        // Owned here and not by the stream: the content disposes of the stream as soon as it is sent.
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        using var hashing = new HashingStream(content, hash);
         using var body = new StreamContent(hashing, BufferSize);
         body.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
         using var request = Request(HttpMethod.Post, $"v1/artifacts?kind={Uri.EscapeDataString(kind)}", tenant);
@@ -33,7 +35,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         await ThrowUnlessSuccessAsync(response, $"store an artifact of kind '{kind}'", cancellation);
         var stored = await response.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, cancellation)
             ?? throw new ArtifactStoreException("bad-answer", $"The artifact-store answered an upload of kind '{kind}' with an empty document.");
-        var sent = hashing.Digest();
+        var sent = Hex(hash.GetHashAndReset());
         if (stored.Digest != sent || stored.Size != hashing.Length)
         {
             throw new ArtifactStoreException(
@@ -151,10 +153,9 @@ public sealed class ArtifactStoreClient(HttpClient http)
 
     private static string Hex(byte[] hash) => "sha256:" + Convert.ToHexStringLower(hash);
 
-    /// <summary>Hashes what passes through; does not own the stream below.</summary>
-    private sealed class HashingStream(Stream inner) : Stream
+    /// <summary>Hashes what passes through; owns neither the stream below nor the hash.</summary>
+    private sealed class HashingStream(Stream inner, IncrementalHash hash) : Stream
     {
-        private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         private long _length;
 
         public override bool CanRead => true;
@@ -172,12 +173,10 @@ public sealed class ArtifactStoreClient(HttpClient http)
             set => throw new NotSupportedException();
         }
 
-        public string Digest() => Hex(_hash.GetCurrentHash());
-
         public override int Read(byte[] buffer, int offset, int count)
         {
             var read = inner.Read(buffer, offset, count);
-            _hash.AppendData(buffer, offset, read);
+            hash.AppendData(buffer, offset, read);
             _length += read;
             return read;
         }
@@ -185,7 +184,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             var read = await inner.ReadAsync(buffer, cancellationToken);
-            _hash.AppendData(buffer.Span[..read]);
+            hash.AppendData(buffer.Span[..read]);
             _length += read;
             return read;
         }
@@ -202,12 +201,5 @@ public sealed class ArtifactStoreClient(HttpClient http)
         public override void SetLength(long value) => throw new NotSupportedException();
 
         public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        protected override void Dispose(bool disposing)
-        {
-            if (disposing)
-                _hash.Dispose();
-            base.Dispose(disposing);
-        }
     }
 }

@@ -43,7 +43,7 @@ public sealed record LeaseExpired
     public required long Fence { get; init; }
 }
 
-/// <summary>From the restart of a process that hosts its workers: whoever had the attempt died with the process before.</summary>
+/// <summary>Whoever had the attempt has left, or died with the process that was here before.</summary>
 public sealed record WorkerGone
 {
     /// <summary>The run.</summary>

@@ -345,12 +345,12 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         }, now);
     }
 
-    /// <summary>Ends an attempt of a process that is gone. That was not the attempt's fault, so it does not count.</summary>
+    /// <summary>Ends an attempt whose worker is gone. That was not the attempt's fault, so it does not count.</summary>
     public void LoseWorker(WorkerGone message, DateTimeOffset now)
     {
         if (Find(message.Fence) is not ({ } step, { IsActive: true } attempt))
             return;
-        Lose(step, attempt, "the process that ran the worker ended", counted: false, now);
+        Lose(step, attempt, "its worker ended", counted: false, now);
         TryAgain(step, now, TimeSpan.Zero);
     }
 

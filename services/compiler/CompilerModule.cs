@@ -1,0 +1,14 @@
+using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.WorkerHost;
+
+namespace TinyMLaaS.Compiler;
+
+/// <summary>The worker that makes networks smaller without training, and measures them.</summary>
+public sealed class CompilerModule : WorkerModule
+{
+    /// <inheritdoc/>
+    public override string Name => "compiler";
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [];
+}

@@ -1,0 +1,232 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using MassTransit;
+using Microsoft.Extensions.Logging;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.WorkerHost.Attempts;
+
+/// <summary>One leased attempt: fetch, transform, check, store, tell.</summary>
+internal sealed class RunningAttempt : IDisposable
+{
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PauseBetweenTries = TimeSpan.FromSeconds(1);
+    private static readonly JsonWriterOptions ReportFormat = new() { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private readonly StepOffer _offer;
+    private readonly string _instance;
+    private readonly ITransformer _transformer;
+    private readonly IReadOnlyList<IArtifactCheck> _checks;
+    private readonly WorkFolder _folders;
+    private readonly IBus _bus;
+    private readonly ArtifactStoreClient _store;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly AttemptLog _lines;
+    private readonly Heart _heart;
+    private readonly CancellationTokenSource _stop = new();
+    private int _reason;
+
+    public RunningAttempt(
+        StepOffer offer,
+        AttemptGranted granted,
+        string instance,
+        ITransformer transformer,
+        IReadOnlyList<IArtifactCheck> checks,
+        WorkFolder folders,
+        IBus bus,
+        ArtifactStoreClient store,
+        TimeProvider time,
+        ILogger log)
+    {
+        _offer = offer;
+        _instance = instance;
+        _transformer = transformer;
+        _checks = checks;
+        _folders = folders;
+        _bus = bus;
+        _store = store;
+        _time = time;
+        _log = log;
+        _lines = new AttemptLog(time);
+        _heart = new Heart(offer, granted, instance, _lines, bus, time, log, Stop);
+    }
+
+    private StopReason Reason => (StopReason)Volatile.Read(ref _reason);
+
+    /// <summary>Ends the work. The first reason counts, except that a lost lease overrides: nothing may be reported then.</summary>
+    public void Stop(StopReason reason)
+    {
+        if (Interlocked.CompareExchange(ref _reason, (int)reason, (int)StopReason.None) == (int)StopReason.Cancelled && reason == StopReason.Lost)
+            Interlocked.Exchange(ref _reason, (int)reason);
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It ended by itself meanwhile.
+        }
+    }
+
+    public async Task RunAsync()
+    {
+        _lines.Write($"{_offer.Uses} {_offer.Version}, attempt {_offer.Attempt}, on {_instance}");
+        using var done = new CancellationTokenSource();
+        var beating = _heart.BeatAsync(done.Token);
+        object? message;
+        string? folder = null;
+        try
+        {
+            folder = _folders.Create(_offer.RunId, _offer.Fence);
+            message = await WorkAsync(folder);
+        }
+        catch (TransformRejectedException error)
+        {
+            _lines.Write($"rejected: {error.Code}: {error.Message}");
+            message = Failed(new Failure { Code = error.Code, Message = error.Message, Retryable = false });
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            _lines.Write("stopped");
+            message = Reason == StopReason.Cancelled ? Failed(new Failure { Code = "cancelled", Message = "Stopped on request.", Retryable = false }) : null;
+        }
+        catch (Exception error)
+        {
+            _log.LogError(error, "{Uses} of run {Run} failed.", _offer.Uses, _offer.RunId);
+            var words = FailureMessage.Of(error);
+            _lines.Write($"failed: {words}");
+            message = Failed(new Failure { Code = "worker-error", Message = words, Retryable = true });
+        }
+        finally
+        {
+            await done.CancelAsync();
+            await beating;
+            Remove(folder);
+        }
+        switch (message)
+        {
+            case CompleteAttempt complete:
+                await TellAsync(complete with { Log = _lines.Take() });
+                break;
+            case FailAttempt fail:
+                await TellAsync(fail with { Log = _lines.Take() });
+                break;
+        }
+    }
+
+    public void Dispose()
+    {
+        _stop.Dispose();
+        _heart.Dispose();
+    }
+
+    private void Remove(string? folder)
+    {
+        try
+        {
+            if (folder is not null)
+                Directory.Delete(folder, recursive: true);
+        }
+        catch (IOException error)
+        {
+            // The result matters more than the litter, which goes with the instance's folder.
+            _log.LogWarning(error, "The folder of an attempt could not be removed.");
+        }
+    }
+
+    private async Task<CompleteAttempt> WorkAsync(string folder)
+    {
+        var request = await AttemptFiles.FetchAsync(_offer, folder, _store, _lines, _stop.Token);
+        // A thread of its own: the work is synchronous and long, and the pool's threads are needed for messages.
+        var result = await Task.Factory.StartNew(
+            () => _transformer.Transform(request, _heart, _stop.Token),
+            _stop.Token,
+            TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
+            TaskScheduler.Default);
+        _stop.Token.ThrowIfCancellationRequested();
+        var outputs = await StoreOutputAsync(result, request.WorkFolder);
+        using var report = new MemoryStream(Canonical(result.Report));
+        var reportRef = await _store.PutAsync(_offer.Tenant, ArtifactKinds.Report, report, _stop.Token);
+        return new CompleteAttempt
+        {
+            Tenant = _offer.Tenant,
+            RunId = _offer.RunId,
+            Step = _offer.Step,
+            Attempt = _offer.Attempt,
+            Fence = _offer.Fence,
+            Worker = _instance,
+            Outputs = outputs,
+            Report = reportRef,
+            Metrics = result.Metrics,
+        };
+    }
+
+    private async Task<IReadOnlyList<ArtifactRef>> StoreOutputAsync(TransformResult result, string work)
+    {
+        if (result.OutputPath is not { } path)
+        {
+            if (_transformer.Info.Produces != ArtifactKinds.Report)
+                throw new InvalidOperationException($"{_offer.Uses} ended without the {_transformer.Info.Produces} that it promises.");
+            return [];
+        }
+        if (!Path.GetFullPath(path).StartsWith(Path.GetFullPath(work) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
+            throw new InvalidOperationException($"{_offer.Uses} wrote its output outside of its work folder.");
+        foreach (var check in _checks.Where(c => c.Kind == _transformer.Info.Produces))
+        {
+            if (check.WhyNot(path) is { } why)
+                throw new TransformRejectedException(check.Code, $"The output of {_offer.Uses} is not a valid {check.Kind}: {why}");
+        }
+        var stored = await _store.PutFileAsync(_offer.Tenant, _transformer.Info.Produces, path, _stop.Token);
+        _lines.Write($"output {stored.Digest}, {stored.Size} bytes");
+        return [stored];
+    }
+
+    /// <summary>The same bytes for the same report, on every machine.</summary>
+    private static byte[] Canonical(JsonObject report)
+    {
+        using var buffer = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(buffer, ReportFormat))
+            report.WriteTo(writer, ContractJson.Options);
+        buffer.WriteByte((byte)'\n');
+        return buffer.ToArray();
+    }
+
+    private FailAttempt Failed(Failure failure) => new()
+    {
+        Tenant = _offer.Tenant,
+        RunId = _offer.RunId,
+        Step = _offer.Step,
+        Attempt = _offer.Attempt,
+        Fence = _offer.Fence,
+        Worker = _instance,
+        Failure = failure,
+    };
+
+    /// <summary>Tells the end until it is heard. Repeating it is safe, and once the lease is over nobody waits for it.</summary>
+    private async Task TellAsync<T>(T message) where T : class
+    {
+        while (Reason is not (StopReason.Lost or StopReason.Leaving))
+        {
+            try
+            {
+                var answer = await _bus.CreateRequestClient<T>(AnswerWithin).GetResponse<AttemptCommitted, AttemptRefused>(message);
+                if (answer.Is(out Response<AttemptRefused>? refused))
+                    _log.LogInformation("The end of attempt {Fence} at {Uses} of run {Run} was refused: {Reason}", _offer.Fence, _offer.Uses, _offer.RunId, refused.Message.Message);
+                return;
+            }
+            catch (RequestException error)
+            {
+                _log.LogWarning(error, "The end of attempt {Fence} of run {Run} was not heard.", _offer.Fence, _offer.RunId);
+                if (_heart.LeaseIsOver)
+                    return;
+                await Task.Delay(PauseBetweenTries, _time);
+            }
+        }
+    }
+}

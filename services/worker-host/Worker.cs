@@ -1,0 +1,204 @@
+using System.Collections.Concurrent;
+using MassTransit;
+using Microsoft.Extensions.Logging;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Contracts.Transformers;
+using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.ServiceDefaults;
+using TinyMLaaS.WorkerHost.Attempts;
+
+namespace TinyMLaaS.WorkerHost;
+
+/// <summary>One worker of this process: its transformers, its slots and the attempts that run in them.</summary>
+internal sealed class Worker : IDisposable
+{
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(10);
+    private const int ClaimTries = 3;
+
+    private readonly string _name;
+    private readonly IReadOnlyDictionary<string, ITransformer> _transformers;
+    private readonly IReadOnlyList<TransformerDescriptor> _descriptors;
+    private readonly IReadOnlyList<IArtifactCheck> _checks;
+    private readonly IBus _bus;
+    private readonly ArtifactStoreClient _store;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly SemaphoreSlim _slots;
+    private readonly WorkFolder _folder;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly ConcurrentDictionary<(Guid Run, long Fence), Running> _running = new();
+
+    public Worker(
+        string name,
+        IReadOnlyList<ITransformer> transformers,
+        IReadOnlyList<IArtifactCheck> checks,
+        WorkerOptions options,
+        IBus bus,
+        ArtifactStoreClient store,
+        TimeProvider time,
+        ILogger log)
+    {
+        _name = name;
+        _transformers = transformers.ToDictionary(t => t.Info.Name, StringComparer.Ordinal);
+        _descriptors = [.. transformers.Select(t => Describe(t.Info))];
+        _checks = checks;
+        _bus = bus;
+        _store = store;
+        _time = time;
+        _log = log;
+        Slots = options.SlotCount;
+        _slots = new SemaphoreSlim(Slots, Slots);
+        Instance = $"{name}-{Guid.NewGuid():N}";
+        _folder = new WorkFolder(options.WorkFolder, name, Instance);
+    }
+
+    public string Instance { get; }
+
+    public int Slots { get; }
+
+    private string Queue => QueueOf(_name);
+
+    public bool IsStopping => _stopping.IsCancellationRequested;
+
+    public static string QueueOf(string worker) => $"v1.offer.any.{worker}";
+
+    public void PrepareFolder() => _folder.Prepare();
+
+    public WorkerAnnounced Announcement(bool leaving) => new()
+    {
+        Worker = _name,
+        Instance = Instance,
+        Queue = Queue,
+        Slots = Slots,
+        Transformers = _descriptors,
+        At = _time.GetUtcNow(),
+        Leaving = leaving,
+    };
+
+    /// <summary>Claims an offer and starts the work. Returns once the attempt is leased or not ours, so that the message never waits for the work.</summary>
+    public async Task TakeAsync(StepOffer offer, CancellationToken cancellation)
+    {
+        if (!_transformers.TryGetValue(offer.Uses, out var transformer) || transformer.Info.Version != offer.Version)
+        {
+            _log.LogWarning("{Uses} {Version} is offered here, and this worker does not have it; another may.", offer.Uses, offer.Version);
+            return;
+        }
+        var patience = offer.ExpiresAt - _time.GetUtcNow();
+        if (patience <= TimeSpan.Zero || IsStopping || !await _slots.WaitAsync(patience, cancellation))
+            return;
+        var handedOver = false;
+        try
+        {
+            if (await ClaimAsync(offer, cancellation) is not { } granted)
+                return;
+            handedOver = Start(offer, granted, transformer);
+        }
+        finally
+        {
+            if (!handedOver)
+                _slots.Release();
+        }
+    }
+
+    /// <summary>Stops an attempt if it runs here.</summary>
+    public void Cancel(Guid run, long fence)
+    {
+        if (_running.TryGetValue((run, fence), out var running))
+            running.Attempt.Stop(StopReason.Cancelled);
+    }
+
+    /// <summary>Takes nothing more and ends what runs; the orchestrator gives it to others.</summary>
+    public async Task StopAsync(CancellationToken cancellation)
+    {
+        await _stopping.CancelAsync();
+        foreach (var running in _running.Values)
+            running.Attempt.Stop(StopReason.Leaving);
+        try
+        {
+            await Task.WhenAll(_running.Values.Select(r => r.Work)).WaitAsync(cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            _log.LogWarning("{Count} attempts did not stop in time.", _running.Count);
+        }
+        _folder.Remove();
+    }
+
+    public void Dispose()
+    {
+        _stopping.Dispose();
+        _slots.Dispose();
+        _folder.Dispose();
+    }
+
+    private async Task<AttemptGranted?> ClaimAsync(StepOffer offer, CancellationToken cancellation)
+    {
+        var claim = new ClaimAttempt { Tenant = offer.Tenant, RunId = offer.RunId, Step = offer.Step, Attempt = offer.Attempt, Fence = offer.Fence, Worker = Instance };
+        for (var tries = 1; ; tries++)
+        {
+            try
+            {
+                var answer = await _bus.CreateRequestClient<ClaimAttempt>(AnswerWithin).GetResponse<AttemptGranted, AttemptRefused>(claim, cancellation);
+                if (answer.Is(out Response<AttemptGranted>? granted))
+                    return granted.Message;
+                _log.LogInformation("The claim on {Uses} of run {Run} was refused: {Answer}", offer.Uses, offer.RunId, answer.Message);
+                return null;
+            }
+            catch (RequestException) when (tries < ClaimTries)
+            {
+                // The claim may have been granted and the answer lost. Asking again is safe, and not asking would leave the lease to run out.
+            }
+        }
+    }
+
+    private bool Start(StepOffer offer, AttemptGranted granted, ITransformer transformer)
+    {
+        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _checks, _folder, _bus, _store, _time, _log);
+        var entry = new Running(attempt);
+        // Delivered twice and claimed twice: the first one works on it.
+        if (!_running.TryAdd((offer.RunId, offer.Fence), entry))
+        {
+            attempt.Dispose();
+            return false;
+        }
+        entry.Work = Task.Run(async () =>
+        {
+            try
+            {
+                await attempt.RunAsync();
+            }
+            catch (Exception error)
+            {
+                _log.LogError(error, "Attempt {Fence} at {Uses} of run {Run} ended without an answer to the orchestrator; its lease runs out.", offer.Fence, offer.Uses, offer.RunId);
+            }
+            finally
+            {
+                _running.TryRemove((offer.RunId, offer.Fence), out _);
+                attempt.Dispose();
+                _slots.Release();
+            }
+        }, CancellationToken.None);
+        if (IsStopping)
+            attempt.Stop(StopReason.Leaving);
+        return true;
+    }
+
+    private static TransformerDescriptor Describe(TransformerInfo info) => new()
+    {
+        Name = info.Name,
+        Version = info.Version,
+        Summary = info.Summary,
+        Accepts = info.Accepts,
+        Produces = info.Produces,
+        Datasets = info.Datasets,
+        Options = TransformerOptions.Schema(info.Options),
+        Listed = info.Listed,
+    };
+
+    private sealed class Running(RunningAttempt attempt)
+    {
+        public RunningAttempt Attempt { get; } = attempt;
+
+        public Task Work { get; set; } = Task.CompletedTask;
+    }
+}

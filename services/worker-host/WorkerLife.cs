@@ -1,0 +1,38 @@
+using MassTransit;
+using Microsoft.Extensions.Hosting;
+
+namespace TinyMLaaS.WorkerHost;
+
+/// <summary>Says that the worker is there, every few seconds and when it leaves.</summary>
+internal sealed class WorkerLife(Worker worker, IBus bus, TimeProvider time) : BackgroundService, IHostedLifecycleService
+{
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(3);
+
+    public Task StartingAsync(CancellationToken cancellationToken)
+    {
+        worker.PrepareFolder();
+        return Task.CompletedTask;
+    }
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    // Before anything is stopped: later the bus would no longer take the message.
+    public async Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        await worker.StopAsync(cancellationToken);
+        await bus.Publish(worker.Announcement(leaving: true), cancellationToken);
+    }
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Every, time);
+        do
+        {
+            if (!worker.IsStopping)
+                await bus.Publish(worker.Announcement(leaving: false), stoppingToken);
+        }
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+}
