@@ -94,9 +94,9 @@ public sealed record ModelCosts
     }
 
     /// <summary>Multiply-accumulates per element: the weights behind one of them.</summary>
-    private static long? PerOutput(ValueType weight) => weight.Shape is { Length: >= 2 } shape ? Product(weight with { Shape = shape[1..] }) : null;
+    private static long? PerOutput(TensorType weight) => weight.Shape is { Length: >= 2 } shape ? Product(weight with { Shape = shape[1..] }) : null;
 
-    private static long? Product(ValueType type)
+    private static long? Product(TensorType type)
     {
         if (type.Shape is not { } shape)
             return null;

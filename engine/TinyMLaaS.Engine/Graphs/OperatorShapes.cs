@@ -11,7 +11,7 @@ internal static class OperatorShapes
     /// <exception cref="OverflowException">Extents leave 64 bits.</exception>
     /// <exception cref="ArgumentException">Attributes and inputs contradict each other.</exception>
     /// <exception cref="IndexOutOfRangeException">Attributes and inputs contradict each other.</exception>
-    public static void Infer(Node node, ShapeInference types, Span<ValueType> outputs)
+    public static void Infer(Node node, ShapeInference types, Span<TensorType> outputs)
     {
         if (outputs.Length == 0)
             return;
@@ -42,7 +42,7 @@ internal static class OperatorShapes
             case "Dropout":
                 outputs[0] = x;
                 if (outputs.Length > 1)
-                    outputs[1] = new ValueType(ElementType.Bool, x.Shape);
+                    outputs[1] = new TensorType(ElementType.Bool, x.Shape);
                 break;
             case "Add" or "Sub" or "Mul" or "Div" or "Pow" or "Mod" or "BitShift" or "BitwiseAnd" or "BitwiseOr" or "BitwiseXor":
                 outputs[0] = x with { Shape = Broadcast(x.Shape, types.Input(node, 1).Shape) };
@@ -51,36 +51,36 @@ internal static class OperatorShapes
                 outputs[0] = x with { Shape = Broadcast(node, types, 0) };
                 break;
             case "Equal" or "Less" or "LessOrEqual" or "Greater" or "GreaterOrEqual" or "And" or "Or" or "Xor":
-                outputs[0] = new ValueType(ElementType.Bool, Broadcast(node, types, 0));
+                outputs[0] = new TensorType(ElementType.Bool, Broadcast(node, types, 0));
                 break;
             case "IsNaN" or "IsInf":
-                outputs[0] = new ValueType(ElementType.Bool, x.Shape);
+                outputs[0] = new TensorType(ElementType.Bool, x.Shape);
                 break;
             case "Where":
-                outputs[0] = new ValueType(types.Input(node, 1).Element, Broadcast(node, types, 0));
+                outputs[0] = new TensorType(types.Input(node, 1).Element, Broadcast(node, types, 0));
                 break;
             case "Cast":
-                outputs[0] = new ValueType((ElementType)node.Int("to", 0), x.Shape);
+                outputs[0] = new TensorType((ElementType)node.Int("to", 0), x.Shape);
                 break;
             case "QuantizeLinear":
-                outputs[0] = new ValueType(node.Input(2) is not null ? types.Input(node, 2).Element : (ElementType)node.Int("output_dtype", (long)ElementType.UInt8), x.Shape);
+                outputs[0] = new TensorType(node.Input(2) is not null ? types.Input(node, 2).Element : (ElementType)node.Int("output_dtype", (long)ElementType.UInt8), x.Shape);
                 break;
             case "DequantizeLinear":
-                outputs[0] = new ValueType(types.Input(node, 1).Element, x.Shape);
+                outputs[0] = new TensorType(types.Input(node, 1).Element, x.Shape);
                 break;
             case "DynamicQuantizeLinear":
-                outputs[0] = new ValueType(ElementType.UInt8, x.Shape);
+                outputs[0] = new TensorType(ElementType.UInt8, x.Shape);
                 for (var i = 1; i < outputs.Length; i++)
-                    outputs[i] = new ValueType(i == 1 ? ElementType.Float : ElementType.UInt8, []);
+                    outputs[i] = new TensorType(i == 1 ? ElementType.Float : ElementType.UInt8, []);
                 break;
             case "Conv":
                 outputs[0] = x with { Shape = Conv(node, x.Shape, types.Input(node, 1).Shape) };
                 break;
             case "ConvInteger":
-                outputs[0] = new ValueType(ElementType.Int32, Conv(node, x.Shape, types.Input(node, 1).Shape));
+                outputs[0] = new TensorType(ElementType.Int32, Conv(node, x.Shape, types.Input(node, 1).Shape));
                 break;
             case "QLinearConv":
-                outputs[0] = new ValueType(types.Input(node, 7).Element, Conv(node, x.Shape, types.Input(node, 3).Shape));
+                outputs[0] = new TensorType(types.Input(node, 7).Element, Conv(node, x.Shape, types.Input(node, 3).Shape));
                 break;
             case "ConvTranspose":
                 outputs[0] = x with { Shape = ConvTranspose(node, x.Shape, types.Input(node, 1).Shape) };
@@ -88,7 +88,7 @@ internal static class OperatorShapes
             case "MaxPool" or "AveragePool" or "LpPool":
                 outputs[0] = x with { Shape = Pool(node, x.Shape) };
                 if (outputs.Length > 1)
-                    outputs[1] = new ValueType(ElementType.Int64, outputs[0].Shape);
+                    outputs[1] = new TensorType(ElementType.Int64, outputs[0].Shape);
                 break;
             case "GlobalAveragePool" or "GlobalMaxPool" or "GlobalLpPool":
                 outputs[0] = x with { Shape = GlobalPool(x.Shape) };
@@ -100,10 +100,10 @@ internal static class OperatorShapes
                 outputs[0] = x with { Shape = MatMul(x.Shape, types.Input(node, 1).Shape) };
                 break;
             case "MatMulInteger":
-                outputs[0] = new ValueType(ElementType.Int32, MatMul(x.Shape, types.Input(node, 1).Shape));
+                outputs[0] = new TensorType(ElementType.Int32, MatMul(x.Shape, types.Input(node, 1).Shape));
                 break;
             case "QLinearMatMul":
-                outputs[0] = new ValueType(types.Input(node, 7).Element, MatMul(x.Shape, types.Input(node, 3).Shape));
+                outputs[0] = new TensorType(types.Input(node, 7).Element, MatMul(x.Shape, types.Input(node, 3).Shape));
                 break;
             case "Reshape":
                 outputs[0] = x with { Shape = Reshape(node, x.Shape) };
@@ -124,16 +124,16 @@ internal static class OperatorShapes
                 outputs[0] = x with { Shape = Unsqueeze(node, x.Shape) };
                 break;
             case "Shape":
-                outputs[0] = new ValueType(ElementType.Int64, x.Shape is { } shape ? [(Dimension)ShapeRange(node, shape.Length).Count] : [Dimension.Unknown]);
+                outputs[0] = new TensorType(ElementType.Int64, x.Shape is { } shape ? [(Dimension)ShapeRange(node, shape.Length).Count] : [Dimension.Unknown]);
                 break;
             case "Size":
-                outputs[0] = new ValueType(ElementType.Int64, []);
+                outputs[0] = new TensorType(ElementType.Int64, []);
                 break;
             case "Constant":
                 outputs[0] = Constant(node);
                 break;
             case "ConstantOfShape":
-                outputs[0] = new ValueType(node.TensorAttribute("value")?.Type ?? ElementType.Float, List(node, 0) is { } extents ? [.. extents.Select(e => (Dimension)e)] : UnknownOfLength(x));
+                outputs[0] = new TensorType(node.TensorAttribute("value")?.Type ?? ElementType.Float, List(node, 0) is { } extents ? [.. extents.Select(e => (Dimension)e)] : UnknownOfLength(x));
                 break;
             case "Gather":
                 outputs[0] = x with { Shape = Gather(node, x.Shape, types.Input(node, 1).Shape) };
@@ -157,7 +157,7 @@ internal static class OperatorShapes
                 outputs[0] = x with { Shape = Reduce(node, x.Shape) };
                 break;
             case "ArgMax" or "ArgMin":
-                outputs[0] = new ValueType(ElementType.Int64, x.Shape is { } arg ? Drop(arg, [node.Int("axis", 0)], node.Int("keepdims", 1) != 0) : null);
+                outputs[0] = new TensorType(ElementType.Int64, x.Shape is { } arg ? Drop(arg, [node.Int("axis", 0)], node.Int("keepdims", 1) != 0) : null);
                 break;
             case "Resize":
                 outputs[0] = x with { Shape = Resize(node, x.Shape) };
@@ -232,7 +232,7 @@ internal static class OperatorShapes
         return shape;
     }
 
-    private static ImmutableArray<Dimension>? UnknownOfLength(ValueType list) =>
+    private static ImmutableArray<Dimension>? UnknownOfLength(TensorType list) =>
         list.StaticShape is [var rank] && rank <= LongestList ? [.. Enumerable.Repeat(Dimension.Unknown, (int)rank)] : null;
 
     private static Dimension Map(Dimension dimension, Func<long, long> map) => dimension.Value is { } extent ? map(extent) : Dimension.Unknown;
@@ -440,18 +440,18 @@ internal static class OperatorShapes
         return ((int)start, (int)Math.Max(0, end - start));
     }
 
-    private static ValueType Constant(Node node)
+    private static TensorType Constant(Node node)
     {
         if (node.TensorAttribute("value") is { } tensor)
-            return new ValueType(tensor.Type, [.. tensor.Shape.Select(d => (Dimension)d)]);
+            return new TensorType(tensor.Type, [.. tensor.Shape.Select(d => (Dimension)d)]);
         return node.Attributes.Values.FirstOrDefault() switch
         {
-            AttributeValue.Int => new ValueType(ElementType.Int64, []),
-            AttributeValue.Float => new ValueType(ElementType.Float, []),
-            AttributeValue.Text => new ValueType(ElementType.String, []),
-            AttributeValue.Ints a => new ValueType(ElementType.Int64, [a.Values.Length]),
-            AttributeValue.Floats a => new ValueType(ElementType.Float, [a.Values.Length]),
-            AttributeValue.Texts a => new ValueType(ElementType.String, [a.Values.Length]),
+            AttributeValue.Int => new TensorType(ElementType.Int64, []),
+            AttributeValue.Float => new TensorType(ElementType.Float, []),
+            AttributeValue.Text => new TensorType(ElementType.String, []),
+            AttributeValue.Ints a => new TensorType(ElementType.Int64, [a.Values.Length]),
+            AttributeValue.Floats a => new TensorType(ElementType.Float, [a.Values.Length]),
+            AttributeValue.Texts a => new TensorType(ElementType.String, [a.Values.Length]),
             _ => default,
         };
     }
@@ -524,7 +524,7 @@ internal static class OperatorShapes
         return result.DrainToImmutable();
     }
 
-    private static void Split(Node node, ValueType x, Span<ValueType> outputs)
+    private static void Split(Node node, TensorType x, Span<TensorType> outputs)
     {
         if (x.Shape is not { } shape)
         {

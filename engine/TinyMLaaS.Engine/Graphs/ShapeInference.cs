@@ -6,7 +6,7 @@ namespace TinyMLaaS.Engine.Graphs;
 /// </summary>
 internal sealed class ShapeInference
 {
-    private readonly Dictionary<Value, ValueType> _types = [];
+    private readonly Dictionary<Value, TensorType> _types = [];
 
     private ShapeInference()
     {
@@ -21,18 +21,18 @@ internal sealed class ShapeInference
     }
 
     /// <summary>What is known of a value.</summary>
-    public ValueType this[Value value] => _types.TryGetValue(value, out var type) ? type : new ValueType(value.Type, value.Shape);
+    public TensorType this[Value value] => _types.TryGetValue(value, out var type) ? type : new TensorType(value.Type, value.Shape);
 
     /// <summary>What is known of input <paramref name="index"/> of a node; nothing when it is left out.</summary>
-    public ValueType Input(Node node, int index) => node.Input(index) is { } value ? this[value] : default;
+    public TensorType Input(Node node, int index) => node.Input(index) is { } value ? this[value] : default;
 
     /// <summary>What is known of output 0 of a node; nothing when it is left out.</summary>
-    public ValueType Output(Node node) => node.Outputs is [{ } value, ..] ? this[value] : default;
+    public TensorType Output(Node node) => node.Outputs is [{ } value, ..] ? this[value] : default;
 
     /// <summary>Works the outputs of a node out again, after its inputs became better known.</summary>
     public void Refresh(Node node)
     {
-        var inferred = new ValueType[node.Outputs.Count];
+        var inferred = new TensorType[node.Outputs.Count];
         try
         {
             OperatorShapes.Infer(node, this, inferred);
@@ -45,7 +45,7 @@ internal sealed class ShapeInference
         for (var i = 0; i < inferred.Length; i++)
         {
             if (node.Outputs[i] is { OpaqueType: null } output)
-                _types[output] = Merge(inferred[i], new ValueType(output.Type, output.Shape));
+                _types[output] = Merge(inferred[i], new TensorType(output.Type, output.Shape));
         }
     }
 
@@ -59,13 +59,13 @@ internal sealed class ShapeInference
         }
     }
 
-    private static ValueType Merge(ValueType inferred, ValueType stated)
+    private static TensorType Merge(TensorType inferred, TensorType stated)
     {
         var element = inferred.Element == ElementType.Undefined ? stated.Element : inferred.Element;
         if (inferred.Shape is not { } shape)
-            return new ValueType(element, stated.Shape);
+            return new TensorType(element, stated.Shape);
         if (stated.Shape is not { } known || known.Length != shape.Length)
             return inferred with { Element = element };
-        return new ValueType(element, [.. shape.Zip(known, (a, b) => a.Value is not null || (a.Symbol is not null && b.Value is null) ? a : b)]);
+        return new TensorType(element, [.. shape.Zip(known, (a, b) => a.Value is not null || (a.Symbol is not null && b.Value is null) ? a : b)]);
     }
 }
