@@ -1,4 +1,7 @@
+using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.Engine.Transformers.Fuse;
 using TinyMLaaS.WorkerHost;
 
 namespace TinyMLaaS.Compiler;
@@ -10,5 +13,8 @@ public sealed class CompilerModule : WorkerModule
     public override string Name => "compiler";
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<ITransformer> CreateTransformers() => [];
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new Evaluate()];
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<IArtifactCheck> CreateChecks() => [new OnnxLoadCheck()];
 }

@@ -88,8 +88,10 @@ internal sealed class RunningAttempt : IDisposable
         }
         catch (TransformRejectedException error)
         {
-            _lines.Write($"rejected: {error.Code}: {error.Message}");
-            message = Failed(new Failure { Code = error.Code, Message = error.Message, Retryable = false });
+            // A dataset or an input is known to the user by its name, not by where this machine happens to keep it.
+            var words = folder is null ? error.Message : error.Message.Replace(folder + Path.DirectorySeparatorChar, "", StringComparison.Ordinal);
+            _lines.Write($"rejected: {error.Code}: {words}");
+            message = Failed(new Failure { Code = error.Code, Message = words, Retryable = false });
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {

@@ -1,3 +1,4 @@
+using System.Net.Http.Json;
 using System.Threading.Channels;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
@@ -131,6 +132,18 @@ internal sealed class OrchestratorHost : IAsyncDisposable
 
     public async Task<string> CancelAsync(Guid run) =>
         (await RequestAsync<CancelRun, CancelRunAccepted>(new CancelRun { Tenant = Tenants.Default, RunId = run, Reason = "as the test wants it" })).Message.State;
+
+    /// <summary>Takes the next offer and completes it.</summary>
+    public async Task ToEndAsync(string worker = "compiler")
+    {
+        var offer = await OfferAsync(worker);
+        Assert.IsType<AttemptGranted>(await ClaimAsync(offer, $"{worker}-1"));
+        Assert.IsType<AttemptCommitted>(await CompleteAsync(offer, worker: $"{worker}-1"));
+    }
+
+    /// <summary>The run as HTTP shows it now.</summary>
+    public async Task<RunResource> GetAsync(Guid run) =>
+        (await Http.GetFromJsonAsync<RunResource>($"v1/runs/{run}", ContractJson.Options))!;
 
     /// <summary>The whole run as stored now.</summary>
     public async Task<PipelineRun> ReadAsync(Guid run)
