@@ -17,7 +17,8 @@ internal static class OnnxReader
             throw Invalid("Cannot read the model: it has no graph or no IR version, so it is no ONNX file.");
         if (proto.IrVersion is < 1 or > OnnxVersions.NewestIr)
             throw new TransformRejectedException("unsupported-ir-version", $"Cannot read the model: its file format is IR version {proto.IrVersion}, and 1 to {OnnxVersions.NewestIr} are supported. Export it with an older ONNX release.");
-        var model = new Model(ReadOutermost(proto.Graph), ReadOpsets(proto), proto.IrVersion) { HasFunctions = proto.Functions.Count > 0 };
+        var opsets = ReadOpsets(proto);
+        var model = new Model(ReadOutermost(proto.Graph), opsets, proto.IrVersion) { HasFunctions = proto.Functions.Count > 0 };
         foreach (var entry in proto.MetadataProps)
             model.Metadata[entry.Key] = entry.Value;
         // The message is ours and was read: what is left of it is what the graph has no member for.
@@ -47,7 +48,7 @@ internal static class OnnxReader
         return opsets;
     }
 
-    private static bool UsesOwnDomain(GraphProto graph) => graph.Node.Any(n => Domain(n.Domain).Length == 0);
+    private static bool UsesOwnDomain(GraphProto graph) => graph.Node.Any(n => Domain(n.Domain).Length == 0 || n.Attribute.Any(a => a.G is not null && UsesOwnDomain(a.G)));
 
     private static Graph ReadOutermost(GraphProto proto)
     {
