@@ -1,0 +1,64 @@
+using System.Text.Json;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.Tests.Datasets;
+using TinyMLaaS.Engine.Tests.Graphs;
+using TinyMLaaS.Engine.Transformers;
+
+namespace TinyMLaaS.Engine.Tests.OnnxRuntime;
+
+public sealed class EvaluateTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private TransformResult Transform(Dataset? dataset, string options) => new Evaluate().Transform(
+        new TransformRequest
+        {
+            InputPath = _folder.Write("model.onnx", OnnxFile.ToBytes(GraphText.Parse("in x: float[N,3]\ny = Neg(x)\nout y"))),
+            InputKind = "onnx",
+            WorkFolder = _folder.Folder("work"),
+            Options = JsonDocument.Parse(options).RootElement,
+            Datasets = dataset is null ? new Dictionary<string, Dataset>() : new Dictionary<string, Dataset> { ["evaluate"] = dataset },
+        },
+        new Progress<TransformProgress>(),
+        TestContext.Current.CancellationToken);
+
+    private Dataset Data(bool labels)
+    {
+        // The least of each row wins, since the network negates: 0, 2, 1, 0.
+        _folder.Write("data/x.npy", ArrayWriter.Npy<float>("<f4", [4, 3], 1, 2, 3, 3, 2, 1, 2, 1, 3, 0, 1, 2));
+        if (labels)
+            _folder.Write("data/labels.npy", ArrayWriter.Npy<byte>("|u1", [4], 0, 2, 1, 1));
+        return Dataset.Open(Path.Combine(_folder.Path, "data"));
+    }
+
+    [Fact]
+    public void Reports_the_metric_and_on_how_many_samples()
+    {
+        var result = Transform(Data(labels: true), """{"metric":"top1"}""");
+        Assert.Null(result.OutputPath);
+        Assert.Equal("""{"metric":"top1","value":0.75,"samples":4}""", result.Report.ToJsonString());
+        Assert.Equal((0.75, 4), (result.Metrics["top1"], result.Metrics["samples"]));
+        Assert.False(new Evaluate().Info.Listed);
+    }
+
+    [Theory]
+    [InlineData("sqnr", "missing-reference", "compares a network with the one it was made from")]
+    [InlineData("agreement", "missing-reference", "compares a network with the one it was made from")]
+    [InlineData("top1", "invalid-dataset", "needs labels")]
+    [InlineData("auc-mse", "invalid-dataset", "needs labels")]
+    [InlineData("f1", "invalid-option", "\"auc-mse\"")]
+    public void Refuses_what_it_cannot_measure(string metric, string code, string says)
+    {
+        var refusal = Assert.Throws<TransformRejectedException>(() => Transform(Data(labels: false), $$"""{"metric":"{{metric}}"}"""));
+        Assert.Equal(code, refusal.Code);
+        Assert.Contains(says, refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Refuses_to_work_without_a_dataset() =>
+        Assert.Equal("missing-dataset", Assert.Throws<TransformRejectedException>(() => Transform(null, "{}")).Code);
+}
