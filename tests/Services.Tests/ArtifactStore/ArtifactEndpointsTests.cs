@@ -23,7 +23,7 @@ public sealed class ArtifactEndpointsTests : IAsyncLifetime
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    private HttpClient Http => _services["artifact-store"];
+    private HttpClient Http => _services.Http;
 
     public async ValueTask InitializeAsync() => _services = await StartAsync(_root.Path);
 

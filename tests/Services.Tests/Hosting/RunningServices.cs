@@ -7,21 +7,36 @@ using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Services.Tests.Hosting;
 
-/// <summary>Service modules in a real Kestrel on free loopback ports, each behind its own listener.</summary>
+/// <summary>Service modules in a real Kestrel: the first on a free loopback port, those behind it on Unix sockets.</summary>
 internal sealed class RunningServices : IAsyncDisposable
 {
     private readonly WebApplication _app;
-    private readonly Dictionary<string, HttpClient> _clients = [];
 
-    private RunningServices(WebApplication app) => _app = app;
+    private RunningServices(WebApplication app, HttpClient http)
+    {
+        _app = app;
+        Http = http;
+    }
 
     public IServiceProvider Services => _app.Services;
 
-    public static async Task<RunningServices> StartAsync(IReadOnlyList<ServiceModule> modules, IReadOnlyDictionary<string, string?> configuration)
+    /// <summary>A client of the first service.</summary>
+    public HttpClient Http { get; }
+
+    /// <param name="modules">The first is the one that is tested.</param>
+    /// <param name="configuration">Its options.</param>
+    /// <param name="sockets">Paths of the listeners of the services behind it, those included that have no module.</param>
+    public static async Task<RunningServices> StartAsync(
+        IReadOnlyList<ServiceModule> modules, IReadOnlyDictionary<string, string?> configuration, IReadOnlyDictionary<string, string>? sockets = null)
     {
-        var listeners = modules.Select(m => new ServiceListener(m.Name, new IPEndPoint(IPAddress.Loopback, 0), null)).ToArray();
-        var app = ServiceHost.Build(modules, listeners, configuration, Serilog.Core.Logger.None);
-        var running = new RunningServices(app);
+        List<ServiceListener> listeners = [new ServiceListener(modules[0].Name, new IPEndPoint(IPAddress.Loopback, 0), null)];
+        var settings = new Dictionary<string, string?>(configuration);
+        foreach (var (service, path) in sockets ?? new Dictionary<string, string>())
+        {
+            listeners.Add(new ServiceListener(service, null, path));
+            settings[ServiceClients.AddressKey(service)] = "unix:" + path;
+        }
+        var app = ServiceHost.Build(modules, listeners, settings, Serilog.Core.Logger.None);
         try
         {
             await app.StartAsync(TestContext.Current.CancellationToken);
@@ -31,19 +46,13 @@ internal sealed class RunningServices : IAsyncDisposable
             await app.DisposeAsync();
             throw;
         }
-        var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
-        for (var i = 0; i < listeners.Length; i++)
-            running._clients[listeners[i].Service] = new HttpClient { BaseAddress = new Uri(addresses[i]) };
-        return running;
+        var address = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single(a => a.StartsWith("http://127.0.0.1:", StringComparison.Ordinal));
+        return new RunningServices(app, new HttpClient { BaseAddress = new Uri(address) });
     }
-
-    /// <summary>A client of one of the modules.</summary>
-    public HttpClient this[string service] => _clients[service];
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var client in _clients.Values)
-            client.Dispose();
+        Http.Dispose();
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(5));
         await _app.StopAsync(limit.Token);
         await _app.DisposeAsync();

@@ -1,0 +1,102 @@
+using MassTransit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.PipelineApi.Artifacts;
+using TinyMLaaS.PipelineApi.Datasets;
+using TinyMLaaS.PipelineApi.Health;
+using TinyMLaaS.PipelineApi.Models;
+using TinyMLaaS.PipelineApi.Pipelines;
+using TinyMLaaS.PipelineApi.Requests;
+using TinyMLaaS.PipelineApi.Runs;
+using TinyMLaaS.PipelineApi.Storage;
+using TinyMLaaS.PipelineApi.Transformers;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.PipelineApi;
+
+/// <summary>
+/// The address that clients know: accepts and checks requests, keeps models, datasets, pipelines and the catalogue, and passes files and
+/// runs through to the services behind it. Options: section <c>PipelineApi</c>.
+/// </summary>
+public sealed class PipelineApiModule : ServiceModule
+{
+    internal const string ServiceName = "pipeline-api";
+
+    private const string OpenApiDocument = "v1";
+    private static readonly TimeSpan CancelLimit = TimeSpan.FromSeconds(10);
+
+    /// <inheritdoc/>
+    public override string Name => ServiceName;
+
+    /// <inheritdoc/>
+    public override void AddServices(IHostApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();
+        builder.Services.AddDbContext<PipelineApiDbContext>((services, database) => database.UseSqlite(
+            new SqliteConnectionStringBuilder { DataSource = services.GetRequiredService<IOptions<PipelineApiOptions>>().Value.Database }.ToString()));
+        builder.Services.AddHostedService<DatabaseStart>();
+        builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
+        builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);
+        builder.Services.AddSingleton<WorkerPresence>();
+        builder.Services.AddSingleton<PipelineValidator>();
+        builder.Services.AddSingleton<RunKeysInFlight>();
+        builder.Services.AddScoped<RunAcceptance>();
+        builder.Services.AddSingleton<HandOver>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<HandOver>());
+        builder.Services.AddScoped<IReadinessCheck, PipelineReadiness>();
+        // One process may host other services as well; their routes are no part of the public interface.
+        builder.Services.AddOpenApi(OpenApiDocument, openApi => openApi.ShouldInclude = route => route.ActionDescriptor.EndpointMetadata.OfType<PublicRoute>().Any());
+    }
+
+    /// <inheritdoc/>
+    public override void AddConsumers(IBusRegistrationConfigurator bus)
+    {
+        bus.AddConsumer<WorkerAnnouncedConsumer>();
+        bus.AddRequestClient<CancelRun>(CancelLimit);
+    }
+
+    /// <inheritdoc/>
+    // A queue of this process alone, gone with it: presence is in memory, so every process must hear every announcement.
+    public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus) =>
+        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("v1.pipeline-api.announcements"), DefaultEndpointNameFormatter.Instance, endpoint =>
+        {
+            // Announcements of one worker write the same rows.
+            endpoint.ConcurrentMessageLimit = 1;
+            endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context);
+        });
+
+    /// <inheritdoc/>
+    public override void MapEndpoints(IEndpointRouteBuilder routes)
+    {
+        var open = routes.MapGroup("").WithMetadata(new PublicRoute());
+        open.AddEndpointFilter(AnswerUnavailableAsync);
+        ArtifactEndpoints.Map(open);
+        ModelEndpoints.Map(open);
+        DatasetEndpoints.Map(open);
+        TransformerEndpoints.Map(open);
+        PipelineEndpoints.Map(open);
+        RunEndpoints.Map(open);
+        routes.MapOpenApi("/openapi/{documentName}.json");
+    }
+
+    private static async ValueTask<object?> AnswerUnavailableAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    {
+        try
+        {
+            return await next(context);
+        }
+        catch (ServiceUnavailableException e)
+        {
+            return Upstream.Unavailable(e.Service, e.Reason);
+        }
+    }
+
+    private sealed class PublicRoute;
+}

@@ -1,0 +1,33 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace TinyMLaaS.PipelineApi;
+
+/// <summary>Section <c>PipelineApi</c> of the configuration.</summary>
+internal sealed class PipelineApiOptions
+{
+    public const string Section = "PipelineApi";
+
+    /// <summary>Path of the SQLite file.</summary>
+    [Required(ErrorMessage = "PipelineApi:Database is not set. Set it (environment: PipelineApi__Database) to the path of the SQLite file.")]
+    public string Database { get; set; } = "";
+
+    /// <summary>True where no separate run applies the migrations.</summary>
+    public bool MigrateAtStart { get; set; }
+
+    /// <summary>Worker kinds that must be present for this service to be ready, separated by commas.</summary>
+    public string ExpectedWorkers { get; set; } = "compiler,installer";
+
+    /// <summary>A worker instance that has not announced itself for this long is gone.</summary>
+    [Range(1, 600, ErrorMessage = "PipelineApi:SilenceSeconds must be from 1 to 600.")]
+    public double SilenceSeconds { get; set; } = 15;
+
+    /// <summary>How often accepted runs that the orchestrator does not know are handed over again.</summary>
+    [Range(0.05, 60, ErrorMessage = "PipelineApi:HandOverSeconds must be from 0.05 to 60.")]
+    public double HandOverSeconds { get; set; } = 2;
+
+    public TimeSpan Silence => TimeSpan.FromSeconds(SilenceSeconds);
+
+    public TimeSpan HandOverEvery => TimeSpan.FromSeconds(HandOverSeconds);
+
+    public IReadOnlyList<string> ExpectedWorkerKinds => ExpectedWorkers.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+}

@@ -1,0 +1,117 @@
+using MassTransit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.EntityFrameworkCore;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.PipelineApi.Artifacts;
+using TinyMLaaS.PipelineApi.Storage;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.PipelineApi.Runs;
+
+/// <summary>Runs: accepted here, then read from the orchestrator, which knows how they go.</summary>
+internal static class RunEndpoints
+{
+    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(30);
+    // The orchestrator bounds its long poll at a minute.
+    private static readonly TimeSpan LongPollLimit = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan TakeOnLimit = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan TakeOnPoll = TimeSpan.FromMilliseconds(50);
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        var runs = routes.MapGroup("/v1/runs");
+        runs.MapPost("/", (HttpRequest request, RunAcceptance acceptance, CancellationToken cancellation) => acceptance.AcceptAsync(request, cancellation))
+            .Accepts<RunRequest>("application/json", "application/yaml")
+            .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/", ListAsync).Produces(200).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}", GetAsync).Produces<RunResource>().Produces(304).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapPost("/{id:guid}/cancel", CancelAsync).Produces<RunResource>(202).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).Produces(200).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/outputs", OutputsAsync).Produces<Page<ArtifactRef>>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+    }
+
+    private static Task<IResult> ListAsync(HttpContext http, OrchestratorUpstream orchestrator) =>
+        orchestrator.PassAsync(http, "v1/runs" + http.Request.QueryString, AnswerLimit);
+
+    /// <summary>A run. <c>?wait=30s</c> with the <c>ETag</c> of the last answer in <c>If-None-Match</c> answers when it changes; without one, when it has ended.</summary>
+    private static async Task<IResult> GetAsync(
+        Guid id, HttpContext http, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, TimeProvider time, CancellationToken cancellation)
+    {
+        if (await FindRowAsync(database, id, cancellation) is not { } row)
+            return NoRun(id);
+        var takenOn = row.HandedOver || (http.Request.Query.ContainsKey("wait")
+            ? await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation)
+            : await orchestrator.FindAsync(id, cancellation) is not null);
+        return takenOn
+            ? await orchestrator.PassAsync(http, $"v1/runs/{id}" + http.Request.QueryString, LongPollLimit)
+            : Results.Json(RunAcceptance.Show(row.Read()), ContractJson.Options);
+    }
+
+    private static async Task<IResult> CancelAsync(
+        Guid id, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<CancelRun> client, TimeProvider time, CancellationToken cancellation)
+    {
+        if (await FindRowAsync(database, id, cancellation) is not { } row)
+            return NoRun(id);
+        if (!await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
+            return orchestrator.Unavailable("it has not taken the run on yet");
+        try
+        {
+            await client.GetResponse<CancelRunAccepted>(new CancelRun { Tenant = row.Tenant, RunId = id, Reason = "asked for by its owner" }, cancellation);
+        }
+        catch (RequestException e) when (!cancellation.IsCancellationRequested)
+        {
+            return orchestrator.Unavailable(e is RequestTimeoutException ? "it does not answer the request to cancel" : "it could not cancel the run");
+        }
+        return await orchestrator.FindAsync(id, cancellation) is { } run
+            ? Results.Accepted($"/v1/runs/{id}", run)
+            : orchestrator.Unavailable("it does not know the run any more");
+    }
+
+    private static Task<IResult> StepAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator) =>
+        orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}" + http.Request.QueryString, AnswerLimit);
+
+    /// <summary>Lines so far, and with <c>?follow=true</c> those to come until the step has ended.</summary>
+    private static Task<IResult> LogsAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator) =>
+        orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, AnswerLimit);
+
+    private static async Task<IResult> ReportAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator, ArtifactStoreUpstream store, CancellationToken cancellation)
+    {
+        if (await orchestrator.FindStepAsync(id, step, cancellation) is not { } found)
+            return NoStep(id, step);
+        return found.Report is { } report
+            ? await store.PassAsync(http, $"v1/artifacts/{report.Digest}", AnswerLimit)
+            : Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"Step {step} of run {id} is {found.State}; it has a report once it has succeeded.");
+    }
+
+    private static async Task<IResult> OutputsAsync(Guid id, int step, OrchestratorUpstream orchestrator, CancellationToken cancellation) =>
+        await orchestrator.FindStepAsync(id, step, cancellation) is { } found
+            ? Results.Json(new Page<ArtifactRef> { Items = found.Outputs }, ContractJson.Options)
+            : NoStep(id, step);
+
+    private static Task<AcceptedRunRow?> FindRowAsync(PipelineApiDbContext database, Guid id, CancellationToken cancellation) =>
+        database.AcceptedRuns.AsNoTracking().SingleOrDefaultAsync(r => r.RunId == id && r.Tenant == Tenants.Default, cancellation);
+
+    // A run is taken on within milliseconds of its acceptance, so a moment's patience is all it needs.
+    private static async Task<bool> IsTakenOnAsync(OrchestratorUpstream orchestrator, HandOver handOver, AcceptedRunRow row, TimeProvider time, CancellationToken cancellation)
+    {
+        if (row.HandedOver || await orchestrator.FindAsync(row.RunId, cancellation) is not null)
+            return true;
+        await handOver.SendAsync(row.Read(), cancellation);
+        for (var start = time.GetTimestamp(); time.GetElapsedTime(start) < TakeOnLimit; await Task.Delay(TakeOnPoll, time, cancellation))
+        {
+            if (await orchestrator.FindAsync(row.RunId, cancellation) is not null)
+                return true;
+        }
+        return false;
+    }
+
+    private static IResult NoRun(Guid id) => Problems.Result(StatusCodes.Status404NotFound, "run-not-found", "There is no such run", $"There is no run {id}.");
+
+    private static IResult NoStep(Guid id, int step) => Problems.Result(StatusCodes.Status404NotFound, "step-not-found", "There is no such step", $"There is no step {step} of a run {id}.");
+}
