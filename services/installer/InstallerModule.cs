@@ -1,4 +1,5 @@
 using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.Engine.Transformers.Bundle;
 using TinyMLaaS.WorkerHost;
 
 namespace TinyMLaaS.Installer;
@@ -10,5 +11,5 @@ public sealed class InstallerModule : WorkerModule
     public override string Name => "installer";
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<ITransformer> CreateTransformers() => [];
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Bundle()];
 }
