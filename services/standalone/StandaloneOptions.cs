@@ -1,0 +1,19 @@
+using System.Net;
+
+namespace TinyMLaaS.Standalone;
+
+/// <summary>How a standalone server starts.</summary>
+public sealed record StandaloneOptions
+{
+    /// <summary>Folder of everything it keeps; null for <c>~/.tinymlaas</c>. Created, readable by its owner alone.</summary>
+    public string? Home { get; init; }
+
+    /// <summary>Address it listens on. Only loopback is accepted: without accounts everybody who can connect may do everything.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
+
+    /// <summary>TCP port; 0 for any that is free.</summary>
+    public int Port { get; init; }
+
+    /// <summary>Services to leave out, by name, each of <see cref="StandaloneServer.Services"/>. For tests of what happens when one is missing.</summary>
+    public IReadOnlyList<string> Without { get; init; } = [];
+}

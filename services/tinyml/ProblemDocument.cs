@@ -1,0 +1,7 @@
+namespace TinyMLaaS.Tinyml;
+
+/// <summary>The document of <c>--json</c> when a command ends before it has a result.</summary>
+internal sealed record ProblemDocument
+{
+    public required IReadOnlyList<Problem> Problems { get; init; }
+}
