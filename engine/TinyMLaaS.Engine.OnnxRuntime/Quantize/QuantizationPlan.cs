@@ -15,6 +15,7 @@ internal sealed class QuantizationPlan
     private readonly Dictionary<Node, string> _leftFloat = [];
     private readonly Dictionary<Node, Node> _absorbed = [];
     private readonly List<Node> _alreadyInteger = [];
+    private readonly HashSet<Node> _roundedMatMuls = [];
 
     private QuantizationPlan()
     {
@@ -78,6 +79,7 @@ internal sealed class QuantizationPlan
         }
         foreach (var nested in nodes.SelectMany(n => n.Subgraphs).SelectMany(AllNodes).Where(HasWeights))
             plan._leftFloat.Add(nested, "it stands in a nested graph, whose tensors calibration cannot see");
+        plan._roundedMatMuls.UnionWith(plan._integer.Where(n => n.Is("MatMul") && IsMergedIntoGemm(n, types)));
         plan.SpreadToWeightless(nodes, excluded, types);
         plan.Absorb(nodes);
         plan.Nodes = [.. nodes.Where(plan._integer.Contains)];
@@ -260,11 +262,18 @@ internal sealed class QuantizationPlan
     {
         if (!_integer.Contains(node) || _absorbed.ContainsKey(node))
             return false;
-        if (!node.Is("Gemm") && !node.Is("MatMul"))
+        if ((!node.Is("Gemm") && !node.Is("MatMul")) || _roundedMatMuls.Contains(node))
             return true;
         // Kernels of Gemm and MatMul can give floats, so rounding their output is only worth it where integers go on.
         return node.Output.Uses.Any(u => _integer.Contains(u.Node) && !_absorbed.ContainsValue(u.Node) && ActivationInputs(u.Node).Contains(u.Index));
     }
+
+    /// <summary>
+    /// Whether ONNX Runtime would merge a MatMul and the constant added to it into a Gemm, which it then computes with floats since that bias is no integer. It does where it finds two axes;
+    /// a rounded output in between keeps it from that.
+    /// </summary>
+    private static bool IsMergedIntoGemm(Node node, ShapeInference types) =>
+        types[node.Input(0)!].Rank is null or 2 && node.Output.Uses.Any(u => u.Node.Is("Add") && u.Node.Inputs.Any(i => i is { IsConstant: true }));
 
     private void CollectTensors(Graph graph)
     {

@@ -37,6 +37,7 @@ public sealed class Quantize : ITransformer
         var model = OnnxFile.Read(original);
         var before = Figures(original, model);
         var excluded = Excluded(model.Graph, options.Exclude);
+        var sealedInputs = Seal(model.Graph);
         PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
         var plan = QuantizationPlan.Of(model, excluded);
         var output = Path.Combine(request.WorkFolder, "quantized.onnx");
@@ -76,6 +77,7 @@ public sealed class Quantize : ITransformer
         File.WriteAllBytes(output, bytes);
         report["after"] = Figures(bytes, model);
         report["unchanged"] = false;
+        report["noLongerInputs"] = sealedInputs;
         report["calibration"] = new JsonObject { ["method"] = options.Calibration == CalibrationMethod.Mse ? "mse" : "min-max", ["samples"] = calibration.Samples };
         report["quantized"] = new JsonArray([.. writer.Weights.Select(w => (JsonNode)new JsonObject
         {
@@ -93,6 +95,18 @@ public sealed class Quantize : ITransformer
             Report = report,
             Metrics = new Dictionary<string, double> { ["quantizedOperators"] = writer.Weights.Count, ["floatKernels"] = floats.Count },
         };
+    }
+
+    /// <summary>Older exporters list every weight among the inputs, where a caller could override it. A weight that is rounded now cannot be, and the report says so.</summary>
+    private static JsonArray Seal(Graph graph)
+    {
+        var names = new JsonArray();
+        foreach (var initializer in graph.Initializers.Where(i => i.IsInput).ToArray())
+        {
+            graph.SealInitializer(initializer);
+            names.Add(initializer.Name);
+        }
+        return names;
     }
 
     private static HashSet<Node> Excluded(Graph graph, IReadOnlyList<string> names)

@@ -206,6 +206,26 @@ public sealed class QuantizeTests : IDisposable
     }
 
     [Fact]
+    public void Quantizes_weights_that_an_old_exporter_lists_among_the_inputs()
+    {
+        const string graph = "in x: float[N,4]\nin w: float[4,3]\nconst w: float[4,3] ~ 1\ny = Gemm(x, w) @g\nout y";
+        var (_, quantized, report) = TransformText(graph, Samples(8, 4));
+        Assert.Equal(["w"], report["noLongerInputs"]!.AsArray().Select(n => n!.GetValue<string>()));
+        Assert.Equal(["x"], OnnxFile.Read(quantized).Graph.Inputs.Select(i => i.Name));
+        Assert.DoesNotContain(Kernels(quantized), FloatOperators.Contains);
+    }
+
+    [Theory]
+    [InlineData("const zero: float[1] = 0\nr = Abs(x)\nm = MatMul(r, w) @m\ny = Add(m, b)\nout y")]
+    [InlineData("m = MatMul(x, w) @m\ny = Add(m, b)\nk = Identity(m)\nout k\nout y")]
+    public void Puts_a_product_and_the_constant_added_to_it_on_integer_kernels(string rest)
+    {
+        var (_, quantized, report) = TransformText($"in x: float[N,4]\nconst w: float[4,3] ~ 1\nconst b: float[3] = 1 2 3\n{rest}", Samples(8, 4));
+        Assert.Single(report["quantized"]!.AsArray());
+        Assert.DoesNotContain(Kernels(quantized), FloatOperators.Contains);
+    }
+
+    [Fact]
     public void Leaves_what_lies_after_the_last_weights_exact()
     {
         // The Softmax reads the Gemm's float output: only the Gemm's input is rounded.
