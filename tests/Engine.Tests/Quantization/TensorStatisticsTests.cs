@@ -49,6 +49,15 @@ public sealed class TensorStatisticsTests
     }
 
     [Fact]
+    public void Keeps_the_outermost_values_when_bins_are_joined()
+    {
+        var statistics = Of([-1024, -1023.5f, 1023.5f, 1022.5f], [2047]);
+        Assert.Equal(2, statistics.BinWidth);
+        var filled = statistics.Histogram.ToArray().Select((n, i) => (Bin: i - 1024, n)).Where(b => b.n > 0);
+        Assert.Equal([(-512, 2L), (511, 2L), (1023, 1L)], filled);
+    }
+
+    [Fact]
     public void Is_empty_for_zeros_and_for_what_is_not_finite()
     {
         Assert.Equal((3L, 3L, 0d, 0d), (Of([0, 0, 0]).Count, Of([0, 0, 0]).Zeros, Of([0]).Minimum, Of([0]).Maximum));
