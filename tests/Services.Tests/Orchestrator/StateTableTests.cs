@@ -1,0 +1,232 @@
+using System.Collections.Concurrent;
+using MassTransit;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Services.Tests.Hosting;
+
+namespace TinyMLaaS.Services.Tests.Orchestrator;
+
+/// <summary>What happens on every event in every state: no pair is left to chance.</summary>
+public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixture<StateTableTests.Host>
+{
+    // The event is about the newest attempt and comes from the worker that has or had it. Deadlines have not passed.
+    private static readonly Dictionary<(string State, string Event), (string Answer, string Then)> Table = new()
+    {
+        [("Accepted", "SubmitRun")] = ("accepted", "Accepted"),
+        [("Accepted", "OfferStep")] = ("declined", "Accepted"),
+        [("Accepted", "ClaimAttempt")] = ("granted", "Running"),
+        [("Accepted", "Heartbeat")] = ("lost", "Accepted"),
+        [("Accepted", "CompleteAttempt")] = ("lease-lost", "Accepted"),
+        [("Accepted", "FailAttempt")] = ("lease-lost", "Accepted"),
+        [("Accepted", "OfferExpired")] = ("", "Accepted"),
+        [("Accepted", "LeaseExpired")] = ("", "Accepted"),
+        [("Accepted", "WorkerGone")] = ("", "Accepted"),
+        [("Accepted", "CancelRun")] = ("cancelled", "Cancelled"),
+        [("Running", "SubmitRun")] = ("accepted", "Running"),
+        [("Running", "OfferStep")] = ("declined", "Running"),
+        [("Running", "ClaimAttempt")] = ("granted", "Running"),
+        [("Running", "Heartbeat")] = ("continue", "Running"),
+        [("Running", "CompleteAttempt")] = ("committed", "Succeeded"),
+        [("Running", "FailAttempt")] = ("committed", "Failed"),
+        [("Running", "OfferExpired")] = ("", "Running"),
+        [("Running", "LeaseExpired")] = ("", "Running"),
+        [("Running", "WorkerGone")] = ("", "Running"),
+        [("Running", "CancelRun")] = ("cancelling", "Cancelling"),
+        [("Cancelling", "SubmitRun")] = ("accepted", "Cancelling"),
+        [("Cancelling", "OfferStep")] = ("declined", "Cancelling"),
+        [("Cancelling", "ClaimAttempt")] = ("run-ended", "Cancelling"),
+        [("Cancelling", "Heartbeat")] = ("cancel", "Cancelling"),
+        [("Cancelling", "CompleteAttempt")] = ("run-ended", "Cancelled"),
+        [("Cancelling", "FailAttempt")] = ("committed", "Cancelled"),
+        [("Cancelling", "OfferExpired")] = ("", "Cancelling"),
+        [("Cancelling", "LeaseExpired")] = ("", "Cancelling"),
+        [("Cancelling", "WorkerGone")] = ("", "Cancelled"),
+        [("Cancelling", "CancelRun")] = ("cancelling", "Cancelling"),
+        [("Succeeded", "SubmitRun")] = ("accepted", "Succeeded"),
+        [("Succeeded", "OfferStep")] = ("declined", "Succeeded"),
+        [("Succeeded", "ClaimAttempt")] = ("run-ended", "Succeeded"),
+        [("Succeeded", "Heartbeat")] = ("lost", "Succeeded"),
+        [("Succeeded", "CompleteAttempt")] = ("committed", "Succeeded"),
+        [("Succeeded", "FailAttempt")] = ("run-ended", "Succeeded"),
+        [("Succeeded", "OfferExpired")] = ("", "Succeeded"),
+        [("Succeeded", "LeaseExpired")] = ("", "Succeeded"),
+        [("Succeeded", "WorkerGone")] = ("", "Succeeded"),
+        [("Succeeded", "CancelRun")] = ("succeeded", "Succeeded"),
+        [("Failed", "SubmitRun")] = ("accepted", "Failed"),
+        [("Failed", "OfferStep")] = ("declined", "Failed"),
+        [("Failed", "ClaimAttempt")] = ("run-ended", "Failed"),
+        [("Failed", "Heartbeat")] = ("lost", "Failed"),
+        [("Failed", "CompleteAttempt")] = ("run-ended", "Failed"),
+        [("Failed", "FailAttempt")] = ("committed", "Failed"),
+        [("Failed", "OfferExpired")] = ("", "Failed"),
+        [("Failed", "LeaseExpired")] = ("", "Failed"),
+        [("Failed", "WorkerGone")] = ("", "Failed"),
+        [("Failed", "CancelRun")] = ("failed", "Failed"),
+        [("Cancelled", "SubmitRun")] = ("accepted", "Cancelled"),
+        [("Cancelled", "OfferStep")] = ("declined", "Cancelled"),
+        [("Cancelled", "ClaimAttempt")] = ("run-ended", "Cancelled"),
+        [("Cancelled", "Heartbeat")] = ("lost", "Cancelled"),
+        [("Cancelled", "CompleteAttempt")] = ("run-ended", "Cancelled"),
+        [("Cancelled", "FailAttempt")] = ("committed", "Cancelled"),
+        [("Cancelled", "OfferExpired")] = ("", "Cancelled"),
+        [("Cancelled", "LeaseExpired")] = ("", "Cancelled"),
+        [("Cancelled", "WorkerGone")] = ("", "Cancelled"),
+        [("Cancelled", "CancelRun")] = ("cancelled", "Cancelled"),
+    };
+
+    public static TheoryData<string, string> Pairs()
+    {
+        var machine = new PipelineRunStateMachine();
+        var pairs = new TheoryData<string, string>();
+        foreach (var state in machine.States.Where(s => s != machine.Initial && s != machine.Final))
+        {
+            foreach (var @event in machine.Events.Where(e => !e.Name.Contains('.', StringComparison.Ordinal)))
+                pairs.Add(state.Name, @event.Name);
+        }
+        return pairs;
+    }
+
+    [Fact]
+    public void Lists_every_state_and_every_event_of_the_machine() =>
+        Assert.Equal(Table.Keys.Order(), Pairs().Select(p => (p.Data.Item1, p.Data.Item2)).Order());
+
+    [Theory]
+    [MemberData(nameof(Pairs))]
+    public async Task Does_what_the_table_says(string state, string @event)
+    {
+        var (answer, then) = Table[(state, @event)];
+        var (run, offer) = await BringToAsync(state);
+        var before = await fixture.Running.ReadAsync(run.RunId);
+        Assert.Equal(state, before.CurrentState);
+
+        Assert.Equal(answer, await SendAsync(@event, run, offer));
+
+        var after = await fixture.Running.ReadAsync(run.RunId);
+        Assert.Equal(then, after.CurrentState);
+        Assert.Equal(Enumerable.Range(1, after.Events.Count).Select(i => (long)i), after.Events.Select(e => e.Sequence).Order());
+        if (before.IsTerminal)
+            Assert.Equal((before.Version, before.Sequence), (after.Version, after.Sequence));
+    }
+
+    private async Task<(SubmitRun Run, StepOffer Offer)> BringToAsync(string state)
+    {
+        var host = fixture.Running;
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        StepOffer offer;
+        do
+            offer = await host.OfferAsync();
+        while (offer.RunId != run.RunId);
+        if (state == "Accepted")
+            return (run, offer);
+        await host.ClaimAsync(offer);
+        switch (state)
+        {
+            case "Succeeded":
+                await host.CompleteAsync(offer);
+                break;
+            case "Failed":
+                await host.FailAsync(offer, retryable: false);
+                break;
+            case "Cancelling":
+                await host.CancelAsync(run.RunId);
+                break;
+            case "Cancelled":
+                await host.CancelAsync(run.RunId);
+                await host.FailAsync(offer, retryable: false, code: "cancelled");
+                break;
+        }
+        return (run, offer);
+    }
+
+    private async Task<string> SendAsync(string @event, SubmitRun run, StepOffer offer)
+    {
+        var host = fixture.Running;
+        static string Word(object answer) => answer switch
+        {
+            AttemptGranted => "granted",
+            AttemptCommitted => "committed",
+            AttemptRefused refused => refused.Code,
+            _ => throw new InvalidOperationException(answer.ToString()),
+        };
+        switch (@event)
+        {
+            case "SubmitRun":
+                return (await host.SubmitAsync(run)).Message.RunId == run.RunId ? "accepted" : "another run";
+            case "OfferStep":
+                var offered = await host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = run.RunId, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" });
+                return offered.Message.Offered ? "offered" : "declined";
+            case "ClaimAttempt":
+                return Word(await host.ClaimAsync(offer));
+            case "Heartbeat":
+                return await host.BeatAsync(offer);
+            case "CompleteAttempt":
+                return Word(await host.CompleteAsync(offer));
+            case "FailAttempt":
+                return Word(await host.FailAsync(offer, retryable: false));
+            case "CancelRun":
+                return await host.CancelAsync(run.RunId);
+            case "OfferExpired":
+                return await fixture.Watch.PublishAsync(host.Bus, new OfferExpired { RunId = run.RunId, Fence = offer.Fence });
+            case "LeaseExpired":
+                return await fixture.Watch.PublishAsync(host.Bus, new LeaseExpired { RunId = run.RunId, Fence = offer.Fence });
+            case "WorkerGone":
+                return await fixture.Watch.PublishAsync(host.Bus, new WorkerGone { RunId = run.RunId, Fence = offer.Fence });
+            default:
+                throw new InvalidOperationException(@event);
+        }
+    }
+
+    public sealed class Host : IAsyncLifetime
+    {
+        private readonly TemporaryFolder _folder = new();
+
+        internal OrchestratorHost Running { get; private set; } = null!;
+
+        internal ConsumeWatch Watch { get; } = new();
+
+        public async ValueTask InitializeAsync()
+        {
+            Running = await OrchestratorHost.StartAsync(_folder.Path);
+            Running.Bus.ConnectConsumeObserver(Watch);
+            await Running.AnnounceAsync("compiler", 1000, "compiler/fuse");
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await Running.DisposeAsync();
+            _folder.Dispose();
+        }
+    }
+
+    /// <summary>Knows when a message that nobody answers was handled, and whether that went well.</summary>
+    internal sealed class ConsumeWatch : IConsumeObserver
+    {
+        private readonly ConcurrentDictionary<Guid, TaskCompletionSource<string>> _waiting = new();
+
+        public async Task<string> PublishAsync<T>(IBus bus, T message) where T : class
+        {
+            var id = NewId.NextGuid();
+            var outcome = _waiting.GetOrAdd(id, _ => new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously));
+            await bus.Publish(message, c => c.MessageId = id);
+            return await outcome.Task.WaitAsync(OrchestratorHost.Limit);
+        }
+
+        public Task PreConsume<T>(ConsumeContext<T> context) where T : class => Task.CompletedTask;
+
+        public Task PostConsume<T>(ConsumeContext<T> context) where T : class
+        {
+            if (_waiting.TryGetValue(context.MessageId ?? Guid.Empty, out var outcome))
+                outcome.TrySetResult("");
+            return Task.CompletedTask;
+        }
+
+        public Task ConsumeFault<T>(ConsumeContext<T> context, Exception exception) where T : class
+        {
+            if (_waiting.TryGetValue(context.MessageId ?? Guid.Empty, out var outcome))
+                outcome.TrySetException(exception);
+            return Task.CompletedTask;
+        }
+    }
+}
