@@ -146,7 +146,8 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         var known = new FileInfo(path) is { Exists: true } file && file.Length == size;
         if (known && File.Exists(marker))
             return false;
-        File.Create(marker).Dispose();
+        // Shared: another writer of the same bytes may be at the same place.
+        new FileStream(marker, FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
         if (!known)
             File.Move(incoming, path, overwrite: true);
         Durability.SynchronizeFolder(folder);

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.PipelineApi.Artifacts;
@@ -15,7 +16,7 @@ internal static class ArtifactEndpoints
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapPost("/v1/artifacts", StoreAsync)
-            .Accepts<byte[]>("application/octet-stream")
+            .Accepts<byte[]>(RequestBody.AnyType)
             .Produces<ArtifactRef>(200).Produces<ArtifactRef>(201)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(413, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         routes.MapMethods("/v1/artifacts/{digest}", [HttpMethods.Get, HttpMethods.Head], ReadAsync)

@@ -19,7 +19,7 @@ internal static class DatasetEndpoints
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/v1/datasets", CreateAsync).Accepts<CreateDataset>("application/json")
+        routes.MapPost("/v1/datasets", CreateAsync).Accepts<CreateDataset>(RequestBody.AnyType)
             .Produces<DatasetResource>(200).Produces<DatasetResource>(201)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         routes.MapGet("/v1/datasets", ListAsync).Produces<Page<DatasetResource>>().Produces<Problem>(400, Problems.MediaType);

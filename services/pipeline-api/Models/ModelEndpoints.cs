@@ -18,7 +18,7 @@ internal static class ModelEndpoints
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/v1/models", CreateAsync).Accepts<CreateModel>("application/json")
+        routes.MapPost("/v1/models", CreateAsync).Accepts<CreateModel>(RequestBody.AnyType)
             .Produces<ModelResource>(200).Produces<ModelResource>(201).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         routes.MapGet("/v1/models", ListAsync).Produces<Page<ModelResource>>().Produces<Problem>(400, Problems.MediaType);
         routes.MapGet("/v1/models/{id:guid}", GetAsync).Produces<ModelResource>().Produces<Problem>(404, Problems.MediaType);

@@ -26,14 +26,14 @@ internal static class PipelineEndpoints
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/v1/pipelines", CreateAsync).Accepts<PipelineDocument>("application/json", "application/yaml")
+        routes.MapPost("/v1/pipelines", CreateAsync).Accepts<PipelineDocument>(RequestBody.AnyType)
             .Produces<PipelineResource>(200).Produces<PipelineResource>(201).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType);
         routes.MapGet("/v1/pipelines", ListAsync).Produces<Page<PipelineResource>>().Produces<Problem>(400, Problems.MediaType);
         routes.MapGet("/v1/pipelines/{name}", GetAsync).Produces<PipelineResource>().Produces<Problem>(404, Problems.MediaType);
-        routes.MapPut("/v1/pipelines/{name}", ReplaceAsync).Accepts<PipelineDocument>("application/json", "application/yaml")
+        routes.MapPut("/v1/pipelines/{name}", ReplaceAsync).Accepts<PipelineDocument>(RequestBody.AnyType)
             .Produces<PipelineResource>(200).Produces<PipelineResource>(201).Produces<Problem>(400, Problems.MediaType);
         routes.MapDelete("/v1/pipelines/{name}", DeleteAsync).Produces(204).Produces<Problem>(404, Problems.MediaType);
-        routes.MapPost("/v1/pipelines/validate", ValidateAsync).Accepts<PipelineDocument>("application/json", "application/yaml")
+        routes.MapPost("/v1/pipelines/validate", ValidateAsync).Accepts<PipelineDocument>(RequestBody.AnyType)
             .Produces<PipelineValidation>().Produces<Problem>(400, Problems.MediaType);
     }
 

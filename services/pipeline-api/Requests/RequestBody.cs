@@ -14,6 +14,9 @@ namespace TinyMLaaS.PipelineApi.Requests;
 /// <summary>A document that a client sent, read whole: at most <see cref="DocumentReader.MaximumBytes"/>, JSON or YAML.</summary>
 internal sealed record RequestBody
 {
+    /// <summary>For the description of a route. A narrower type would make routing refuse other bodies by itself, with an answer that says nothing.</summary>
+    public const string AnyType = "*/*";
+
     private static readonly string[] MediaTypes = ["application/json", "application/yaml", "application/x-yaml", "text/yaml"];
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 

@@ -7,6 +7,7 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Artifacts;
+using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
 using TinyMLaaS.ServiceDefaults;
 
@@ -25,7 +26,7 @@ internal static class RunEndpoints
     {
         var runs = routes.MapGroup("/v1/runs");
         runs.MapPost("/", (HttpRequest request, RunAcceptance acceptance, CancellationToken cancellation) => acceptance.AcceptAsync(request, cancellation))
-            .Accepts<RunRequest>("application/json", "application/yaml")
+            .Accepts<RunRequest>(RequestBody.AnyType)
             .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/", ListAsync).Produces(200).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}", GetAsync).Produces<RunResource>().Produces(304).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
