@@ -19,6 +19,7 @@ public sealed class Evaluate : ITransformer
         Produces = "report",
         Datasets = new Dictionary<string, bool> { [EvaluateRole] = true },
         Options = typeof(EvaluateOptions),
+        ReadsOriginal = true,
         Listed = false,
     };
 
@@ -28,9 +29,10 @@ public sealed class Evaluate : ITransformer
         var options = TransformerOptions.Parse<EvaluateOptions>(request.Options);
         if (!request.Datasets.TryGetValue(EvaluateRole, out var dataset))
             throw new TransformRejectedException("missing-dataset", "Cannot evaluate without samples: give a dataset in the role 'evaluate'.");
+        var original = request.OriginalPath is { } path ? File.ReadAllBytes(path) : null;
         var next = 0.1;
         progress.Report(new TransformProgress(0, "evaluating"));
-        var result = Evaluation.Measure(File.ReadAllBytes(request.InputPath), dataset, options.Metric, progress: share =>
+        var result = Evaluation.Measure(File.ReadAllBytes(request.InputPath), dataset, options.Metric, original, progress: share =>
         {
             if (share < next)
                 return;

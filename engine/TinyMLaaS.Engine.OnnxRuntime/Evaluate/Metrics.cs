@@ -167,7 +167,7 @@ internal abstract class Metrics
         {
         }
 
-        // Equal outputs have no noise; 200 dB is beyond what 32-bit floats can show and stays a number in JSON.
-        public override double Value() => _noise == 0 ? 200 : Math.Min(200, 10 * Math.Log10(_signal / _noise));
+        // Equal outputs have no noise; 200 dB is beyond what 32-bit floats can show and stays a number in JSON. So does -200 for a signal of nothing.
+        public override double Value() => _noise == 0 ? 200 : Math.Clamp(10 * Math.Log10(_signal / _noise), -200, 200);
     }
 }

@@ -12,6 +12,9 @@ public sealed record TransformRequest
     /// <summary>Its artifact kind, one of <see cref="TransformerInfo.Accepts"/>.</summary>
     public required string InputKind { get; init; }
 
+    /// <summary>The model that the run started from; null outside a run, and for a transformer that does not ask for it.</summary>
+    public string? OriginalPath { get; init; }
+
     /// <summary>Options by name; undefined or null means all defaults.</summary>
     public JsonElement? Options { get; init; }
 

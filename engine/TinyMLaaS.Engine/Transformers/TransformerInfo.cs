@@ -24,6 +24,9 @@ public sealed record TransformerInfo
     /// <summary>The options record: its public init properties are the options, named in kebab-case.</summary>
     public required Type Options { get; init; }
 
+    /// <summary>True when it compares its input with the model that the run started from (<see cref="TransformRequest.OriginalPath"/>).</summary>
+    public bool ReadsOriginal { get; init; }
+
     /// <summary>False for what the system runs by itself and no pipeline names.</summary>
     public bool Listed { get; init; } = true;
 }

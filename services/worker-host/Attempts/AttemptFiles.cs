@@ -12,11 +12,19 @@ namespace TinyMLaaS.WorkerHost.Attempts;
 /// <summary>Brings what an offer names into a folder, each file checked against its digest.</summary>
 internal static class AttemptFiles
 {
-    public static async Task<TransformRequest> FetchAsync(StepOffer offer, string folder, ArtifactStoreClient store, AttemptLog log, CancellationToken cancellation)
+    public static async Task<TransformRequest> FetchAsync(StepOffer offer, TransformerInfo transformer, string folder, ArtifactStoreClient store, AttemptLog log, CancellationToken cancellation)
     {
         var input = Path.Combine(folder, $"input.{offer.Input.Kind}");
         await store.GetFileAsync(offer.Tenant, offer.Input, input, cancellation);
         log.Write($"input {offer.Input.Digest}, {offer.Input.Size} bytes");
+
+        string? original = null;
+        if (transformer.ReadsOriginal)
+        {
+            original = Path.Combine(folder, $"original.{offer.Recipe.Model.Kind}");
+            await store.GetFileAsync(offer.Tenant, offer.Recipe.Model, original, cancellation);
+            log.Write($"original {offer.Recipe.Model.Digest}, {offer.Recipe.Model.Size} bytes");
+        }
 
         var datasets = new Dictionary<string, Dataset>(StringComparer.Ordinal);
         foreach (var (role, dataset) in offer.Datasets.OrderBy(d => d.Key, StringComparer.Ordinal))
@@ -51,6 +59,7 @@ internal static class AttemptFiles
         {
             InputPath = input,
             InputKind = offer.Input.Kind,
+            OriginalPath = original,
             Options = offer.With,
             Datasets = datasets,
             Seed = offer.Seed,

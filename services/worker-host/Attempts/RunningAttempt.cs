@@ -144,7 +144,7 @@ internal sealed class RunningAttempt : IDisposable
 
     private async Task<CompleteAttempt> WorkAsync(string folder)
     {
-        var request = await AttemptFiles.FetchAsync(_offer, folder, _store, _lines, _stop.Token);
+        var request = await AttemptFiles.FetchAsync(_offer, _transformer.Info, folder, _store, _lines, _stop.Token);
         // A thread of its own: the work is synchronous and long, and the pool's threads are needed for messages.
         var result = await Task.Factory.StartNew(
             () => _transformer.Transform(request, _heart, _stop.Token),

@@ -71,6 +71,27 @@ public sealed class WorkerTests : IDisposable
     }
 
     [Fact]
+    public async Task Hands_the_model_of_the_run_to_a_transformer_that_compares_with_it_and_to_no_other()
+    {
+        var originals = new List<string?>();
+        TransformResult Note(TransformRequest request)
+        {
+            originals.Add(request.OriginalPath is { } path ? File.ReadAllText(path) : null);
+            var output = Path.Combine(request.WorkFolder, "output.onnx");
+            File.WriteAllText(output, File.ReadAllText(request.InputPath) + "!");
+            return new TransformResult { OutputPath = output, Report = [] };
+        }
+        await using var system = await StartAsync(
+            new TestTransformer("compiler/fuse", (request, _, _) => Note(request)),
+            new TestTransformer("compiler/quantize", (request, _, _) => Note(request), readsOriginal: true));
+
+        var ended = await RunAsync(system, Runs.Of("compiler/fuse", "compiler/quantize"));
+
+        Assert.Equal("net!!", await system.ReadAsync(ended.Steps[1].Outputs.Single()));
+        Assert.Equal([null, "net"], originals);
+    }
+
+    [Fact]
     public async Task A_rejected_model_fails_the_run_at_once_with_its_code()
     {
         await using var system = await StartAsync(new TestTransformer("compiler/fuse", (_, _, _) => throw new TransformRejectedException("unsupported-operator", "Cannot fuse 'x'.")));
