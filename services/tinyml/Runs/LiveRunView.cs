@@ -1,6 +1,5 @@
 using System.Globalization;
 using Spectre.Console;
-using Spectre.Console.Rendering;
 using TinyMLaaS.Contracts.Pipelines;
 
 namespace TinyMLaaS.Tinyml.Runs;
@@ -8,7 +7,10 @@ namespace TinyMLaaS.Tinyml.Runs;
 /// <summary>A table that redraws itself in a terminal.</summary>
 internal sealed class LiveRunView(Terminal terminal, TimeProvider time) : IRunView
 {
+    private const int SignCells = 1;
     private const int BarCells = 12;
+    private const int SecondsCells = 8;
+    private const int Columns = 5;
 
     private static readonly Style Quiet = new(Color.Grey);
 
@@ -21,25 +23,25 @@ internal sealed class LiveRunView(Terminal terminal, TimeProvider time) : IRunVi
         .Cropping(VerticalOverflowCropping.Top)
         .StartAsync(context => follow(run => context.UpdateTarget(Draw(run))));
 
+    // Every width is ours: a table that sizes itself would fold what moves, and jump.
     private Table Draw(RunResource run)
     {
-        var table = new Table().Border(TableBorder.None).HideHeaders().Expand();
-        table.AddColumn(new TableColumn("").NoWrap().Width(2));
-        table.AddColumn(new TableColumn("").NoWrap());
-        table.AddColumn(new TableColumn("").NoWrap().Width(BarCells));
-        table.AddColumn(new TableColumn("").NoWrap());
-        table.AddColumn(new TableColumn("").NoWrap().RightAligned().Width(8));
-        foreach (var row in RunRow.Of(run))
+        var rows = RunRow.Of(run).ToList();
+        var nameCells = rows.Max(r => r.Name.Length);
+        var noteCells = Math.Max(10, terminal.Error.Profile.Width - SignCells - nameCells - BarCells - SecondsCells - 2 * Columns);
+        var table = new Table().Border(TableBorder.None).HideHeaders();
+        foreach (var cells in (int[])[SignCells, nameCells, BarCells, noteCells, SecondsCells])
+            table.AddColumn(new TableColumn("").NoWrap().Width(cells).PadLeft(0).PadRight(1));
+        foreach (var row in rows)
         {
             table.AddRow(
-                Sign(row.State),
-                new Text(row.Name),
-                Bar(row),
-                new Text(Note(row), Quiet).Overflow(Overflow.Ellipsis),
-                new Text(Seconds(row) is { } seconds ? string.Create(CultureInfo.InvariantCulture, $"{seconds:0.0} s") : "", Quiet));
+                Sign(row.State), new Text(row.Name), Bar(row), new Text(Cut(Note(row), noteCells), Quiet),
+                new Text(Seconds(row) is { } seconds ? string.Create(CultureInfo.InvariantCulture, $"{seconds,6:0.0} s") : "", Quiet));
         }
         return table;
     }
+
+    private static string Cut(string text, int cells) => text.Length <= cells ? text : text[..(cells - 1)] + "…";
 
     private static string Note(RunRow row) => row.State switch
     {
@@ -57,13 +59,11 @@ internal sealed class LiveRunView(Terminal terminal, TimeProvider time) : IRunVi
         _ => new Text("·", Quiet),
     };
 
-    private static IRenderable Bar(RunRow row)
+    private static Markup Bar(RunRow row)
     {
         var share = row.State == StepStates.Succeeded ? 1 : row.State == StepStates.Running ? Math.Clamp(row.Progress, 0, 1) : 0;
         var full = (int)Math.Round(share * BarCells);
-        return new Columns(
-            new Text(new string('━', full), new Style(row.State == StepStates.Succeeded ? Color.Green : Color.Blue)),
-            new Text(new string('━', BarCells - full), Quiet)).Padding(0, 0).Collapse();
+        return new Markup($"[{(row.State == StepStates.Succeeded ? "green" : "blue")}]{new string('━', full)}[/][grey]{new string('─', BarCells - full)}[/]");
     }
 
     private double? Seconds(RunRow row)

@@ -63,7 +63,7 @@ internal sealed class RunDriver(ApiClient api, bool serverEndsWithUs, Terminal t
             await ThrowMissingAsync(cancellation);
             throw;
         }
-        terminal.Say($"Run {run} of {plan.ModelName} on {api.Server}");
+        terminal.Say($"Run {run} of {plan.ModelName}");
         var ended = await FollowAsync(run, cancellation);
         return await new OutputWriter(api, plan).WriteAsync(ended, ended.State == RunStates.Succeeded ? cancellation : CancellationToken.None);
     }
