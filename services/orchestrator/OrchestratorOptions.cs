@@ -28,6 +28,13 @@ internal sealed class OrchestratorOptions
     [Range(1, 100)]
     public int MaxAttempts { get; set; } = 3;
 
+    /// <summary>
+    /// Times that the process may die while a step runs before the step fails. One death says nothing about the step; a step that takes the
+    /// process down each time would do so for ever.
+    /// </summary>
+    [Range(1, 1000)]
+    public int MaxDeaths { get; set; } = 10;
+
     /// <summary>Pause before the second attempt; doubles with each further one.</summary>
     [Range(0, 600)]
     public double RetrySeconds { get; set; } = 1;

@@ -29,7 +29,7 @@ internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<Or
         await using var scope = scopes.CreateAsyncScope();
         _orphans = await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Attempts.AsNoTracking()
             .Where(a => a.State == AttemptStates.Offered || a.State == AttemptStates.Running)
-            .Select(a => new WorkerGone { RunId = a.RunId, Fence = a.Fence })
+            .Select(a => new WorkerGone { RunId = a.RunId, Fence = a.Fence, Died = true })
             .ToListAsync(cancellationToken);
     }
 

@@ -51,4 +51,7 @@ public sealed record WorkerGone
 
     /// <summary>The attempt's fence.</summary>
     public required long Fence { get; init; }
+
+    /// <summary>True when the process died; a worker that leaves in order has had time to hand its attempts back.</summary>
+    public bool Died { get; init; }
 }

@@ -345,13 +345,28 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         }, now);
     }
 
-    /// <summary>Ends an attempt whose worker is gone. That was not the attempt's fault, so it does not count.</summary>
-    public void LoseWorker(WorkerGone message, DateTimeOffset now)
+    /// <summary>
+    /// Ends an attempt whose worker is gone. That need not be the attempt's fault, so it does not count as one of its tries; but a step under which
+    /// the process dies again and again is the likely cause.
+    /// </summary>
+    public void LoseWorker(WorkerGone message, DateTimeOffset now, OrchestratorOptions options)
     {
         if (Find(message.Fence) is not ({ } step, { IsActive: true } attempt))
             return;
+        if (message.Died && attempt.State == AttemptStates.Running)
+            step.Deaths++;
         Lose(step, attempt, "its worker ended", counted: false, now);
-        TryAgain(step, now, TimeSpan.Zero);
+        if (step.Deaths < options.MaxDeaths)
+        {
+            TryAgain(step, now, TimeSpan.Zero);
+            return;
+        }
+        FailForGood(step, new Failure
+        {
+            Code = "process-died",
+            Message = $"The process died {step.Deaths} times while {step.Uses} ran, so it is not tried again. Look at the log and at the memory of the machine, then submit the run again.",
+            Retryable = true,
+        }, now);
     }
 
     /// <summary>Ends whatever has not started and tells the workers to stop the rest.</summary>

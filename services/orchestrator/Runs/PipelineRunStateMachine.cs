@@ -27,7 +27,7 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(FailAttempt).Fail().Settle(this).Tell(),
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
-            When(WorkerGone).LoseWorker().Tell(),
+            When(WorkerGone).LoseWorker().Settle(this).Tell(),
             When(CancelRun).Cancel(this).Tell());
 
         During(Running,
@@ -39,7 +39,7 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(FailAttempt).Fail().Settle(this).Tell(),
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
-            When(WorkerGone).LoseWorker().Tell(),
+            When(WorkerGone).LoseWorker().Settle(this).Tell(),
             When(CancelRun).Cancel(this).Tell());
 
         During(Cancelling,

@@ -46,6 +46,9 @@ internal sealed class RunStep
     /// <summary>Offers in a row that nobody claimed.</summary>
     public int Unclaimed { get; set; }
 
+    /// <summary>Times that the process died while an attempt at it ran.</summary>
+    public int Deaths { get; set; }
+
     public double Progress { get; set; }
 
     public string? Activity { get; set; }

@@ -82,7 +82,7 @@ internal static class SideEffects
         binder.Then(c => c.Saga.LoseLease(c.Message, Now(c), Settings(c)));
 
     public static EventActivityBinder<PipelineRun, WorkerGone> LoseWorker(this EventActivityBinder<PipelineRun, WorkerGone> binder) =>
-        binder.Then(c => c.Saga.LoseWorker(c.Message, Now(c)));
+        binder.Then(c => c.Saga.LoseWorker(c.Message, Now(c), Settings(c)));
 
     /// <summary>Stops what runs; ends the run at once when nothing does.</summary>
     public static EventActivityBinder<PipelineRun, CancelRun> Cancel(this EventActivityBinder<PipelineRun, CancelRun> binder, PipelineRunStateMachine machine) =>

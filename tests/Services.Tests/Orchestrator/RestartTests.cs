@@ -50,6 +50,34 @@ public sealed class RestartTests : IDisposable
     }
 
     [Fact]
+    public async Task A_step_under_which_the_process_dies_each_time_fails_at_the_limit()
+    {
+        var run = Runs.Of("compiler/fuse");
+        static void Twice(Dictionary<string, string?> s) => s["Orchestrator:MaxDeaths"] = "2";
+        await using (var first = await OrchestratorHost.StartAsync(_folder.Path, Twice))
+            await BringToAsync(first, run, "claimed");
+        await using (var second = await OrchestratorHost.StartAsync(_folder.Path, Twice))
+        {
+            // An offer that nobody had claimed is no death of the step.
+            await second.AnnounceAsync("compiler", 1, "compiler/fuse");
+            await second.OfferAsync();
+        }
+        await using (var third = await OrchestratorHost.StartAsync(_folder.Path, Twice))
+        {
+            await third.AnnounceAsync("compiler", 1, "compiler/fuse");
+            await third.ClaimAsync(await third.OfferAsync());
+        }
+
+        await using var last = await OrchestratorHost.StartAsync(_folder.Path, Twice);
+        await last.UntilAsync(run.RunId, r => r.PublicState == RunStates.Failed);
+        var ended = await last.ReadAsync(run.RunId);
+        Assert.Equal(("process-died", true), (ended.Failure!.Code, ended.Failure.Retryable));
+        Assert.Contains("died 2 times while compiler/fuse ran", ended.Failure.Message, StringComparison.Ordinal);
+        Assert.Equal(3, ended.Steps[0].Attempts.Count);
+        Assert.Equal(Enumerable.Range(1, ended.Events.Count).Select(i => (long)i), ended.Events.Select(e => e.Sequence).Order());
+    }
+
+    [Fact]
     public async Task Where_workers_live_elsewhere_a_restart_leaves_their_leases_alone()
     {
         var run = Runs.Of("compiler/fuse");

@@ -89,6 +89,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     ReadyAt = table.Column<long>(type: "INTEGER", nullable: true),
                     NotBefore = table.Column<long>(type: "INTEGER", nullable: false),
                     Unclaimed = table.Column<int>(type: "INTEGER", nullable: false),
+                    Deaths = table.Column<int>(type: "INTEGER", nullable: false),
                     Progress = table.Column<double>(type: "REAL", nullable: false),
                     Activity = table.Column<string>(type: "TEXT", nullable: true),
                     StartedAt = table.Column<long>(type: "INTEGER", nullable: true),

@@ -11,7 +11,7 @@ using TinyMLaaS.Orchestrator.Storage;
 namespace TinyMLaaS.Orchestrator.Storage.Migrations
 {
     [DbContext(typeof(OrchestratorDbContext))]
-    [Migration("20261123051953_Initial")]
+    [Migration("20261123060223_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -145,6 +145,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<string>("Datasets")
                         .IsRequired()
                         .HasColumnType("TEXT");
+
+                    b.Property<int>("Deaths")
+                        .HasColumnType("INTEGER");
 
                     b.Property<long?>("EndedAt")
                         .HasColumnType("INTEGER");
