@@ -42,8 +42,9 @@ internal static partial class RunTrace
     {
         foreach (var activity in trace)
         {
-            if (MessageOf(activity) is { } message && message is not ("Heartbeat" or "HeartbeatReply"))
-                yield return $"{ConsumerOf(activity)} takes {message}";
+            // Replies are left out: whoever asked hears them beside what they set off, in no fixed order.
+            if (MessageOf(activity) is { } message && message != "Heartbeat" && ConsumerOf(activity) is { } consumer)
+                yield return $"{consumer} takes {message}";
             else if (activity.Kind == ActivityKind.Client)
                 yield return $"{Request(activity, names)} at {ServiceOf(activity)}{Answer(activity, answered)}";
         }
@@ -84,9 +85,9 @@ internal static partial class RunTrace
             ? activity.GetTagItem("messaging.masstransit.message_types")?.ToString()?.Split(';')[0].Split(':')[^1]
             : null;
 
-    private static string ConsumerOf(Activity activity) => activity.GetTagItem("messaging.masstransit.saga_id") is not null
+    private static string? ConsumerOf(Activity activity) => activity.GetTagItem("messaging.masstransit.saga_id") is not null
         ? "the saga"
-        : activity.DisplayName.StartsWith(OfferQueue, StringComparison.Ordinal) ? activity.DisplayName[OfferQueue.Length..].Split(' ')[0] : "who asked";
+        : activity.DisplayName.StartsWith(OfferQueue, StringComparison.Ordinal) ? activity.DisplayName[OfferQueue.Length..].Split(' ')[0] : null;
 
     private static string Request(Activity activity, IReadOnlyDictionary<string, string> names)
     {
