@@ -167,9 +167,11 @@ internal static class OpsetUpgrade
         var nearest = "floor";
         if (mode == "nearest")
         {
-            if (ConstantOf(scales) is not { Type: ElementType.Float } content)
+            var content = ConstantOf(scales);
+            if (content is not { Type: ElementType.Float } && node.OpType != "Upsample")
                 return "its scales are not constant, and the old rounding depends on them";
-            var factors = content.As<float>().ToArray();
+            // Upsample's factors are 1 at least by its definition.
+            var factors = content is { Type: ElementType.Float } ? content.As<float>().ToArray() : [];
             if (factors.Any(f => f < 1) && factors.Any(f => f > 1))
                 return "it shrinks one axis and stretches another, and no mode rounds both as before";
             nearest = factors.Any(f => f < 1) ? "ceil" : "floor";

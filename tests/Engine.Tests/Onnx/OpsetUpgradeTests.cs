@@ -65,6 +65,7 @@ public sealed class OpsetUpgradeTests
 
     [Theory]
     [InlineData(9, "const s: float[4] = 1 1 2 2\ny = Upsample(x, s) mode=\"nearest\"")]
+    [InlineData(9, "const h: float[4] = 1 1 2.5 1\ns = Relu(h)\ny = Upsample(x, s) mode=\"nearest\"")]
     [InlineData(10, "const s: float[4] = 1 1 2 2\ny = Resize(x, s) mode=\"nearest\"")]
     [InlineData(10, "const s: float[4] = 1 1 0.6 0.4\ny = Resize(x, s) mode=\"nearest\"")]
     [InlineData(10, "const s: float[4] = 1 1 1.5 2.5\ny = Resize(x, s) mode=\"linear\"")]
