@@ -3,6 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.Quantization;
 using TinyMLaaS.Engine.Transformers;
 
@@ -11,6 +12,8 @@ namespace TinyMLaaS.Engine.OnnxRuntime;
 /// <summary>What samples look like inside a network.</summary>
 internal sealed class Calibration
 {
+    private readonly Dictionary<(string, CalibrationMethod), (double, double)> _ranges = [];
+
     private Calibration(IReadOnlyDictionary<string, TensorStatistics> statistics, int samples)
     {
         Statistics = statistics;
@@ -22,6 +25,17 @@ internal sealed class Calibration
 
     /// <summary>Samples run.</summary>
     public int Samples { get; }
+
+    /// <summary>The range of a tensor that a method chooses; searched for once.</summary>
+    public (double Minimum, double Maximum) Range(string tensor, CalibrationMethod method)
+    {
+        if (!_ranges.TryGetValue((tensor, method), out var range))
+        {
+            var statistics = Statistics[tensor];
+            _ranges.Add((tensor, method), range = method == CalibrationMethod.MinMax ? (statistics.Minimum, statistics.Maximum) : RangeSearch.LeastSquares(statistics));
+        }
+        return range;
+    }
 
     /// <summary>
     /// Runs every sample through a copy of the network that returns the tensors too, one feed at a time, so that neither memory nor result depend on how many samples there are or on threads.

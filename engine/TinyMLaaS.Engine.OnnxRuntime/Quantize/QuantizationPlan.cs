@@ -24,7 +24,7 @@ internal sealed class QuantizationPlan
     /// <summary>Operators to quantize, in the graph's order.</summary>
     public IReadOnlyList<Node> Nodes { get; private set; } = [];
 
-    /// <summary>Operators with weights that stay float, and why.</summary>
+    /// <summary>Operators with weights that stay float, and others that do by choice, and why.</summary>
     public IReadOnlyDictionary<Node, string> LeftFloat => _leftFloat;
 
     /// <summary>Operators with weights that came quantized.</summary>
@@ -59,11 +59,14 @@ internal sealed class QuantizationPlan
         ["Gather"] = true,
     };
 
-    public static QuantizationPlan Of(Model model, ISet<Node> excluded)
+    /// <param name="facts">What the network's structure says, which does not depend on choices.</param>
+    /// <param name="excluded">Nodes that stay float.</param>
+    /// <param name="reason">Why an excluded node does; null: since the caller says so.</param>
+    public static QuantizationPlan Of(QuantizationFacts facts, ISet<Node> excluded, Func<Node, string?> reason)
     {
         var plan = new QuantizationPlan();
-        var types = ShapeInference.Of(model);
-        Node[] nodes = [.. model.Graph.Nodes];
+        var types = facts.Types;
+        Node[] nodes = [.. facts.Model.Graph.Nodes];
         foreach (var node in nodes)
         {
             if (!HasWeights(node))
@@ -71,11 +74,16 @@ internal sealed class QuantizationPlan
             if (IsDequantized(node.Input(1)))
                 plan._alreadyInteger.Add(node);
             else if (excluded.Contains(node))
-                plan._leftFloat.Add(node, "excluded by option");
-            else if (WhyNot(node, types) is { } reason)
-                plan._leftFloat.Add(node, reason);
+                plan._leftFloat.Add(node, reason(node) ?? "excluded by option");
+            else if (facts.WhyNot(node) is { } obstacle)
+                plan._leftFloat.Add(node, obstacle);
             else
                 plan._integer.Add(node);
+        }
+        foreach (var node in excluded.Where(n => !HasWeights(n)))
+        {
+            if (reason(node) is { } given)
+                plan._leftFloat.Add(node, given);
         }
         foreach (var nested in nodes.SelectMany(n => n.Subgraphs).SelectMany(AllNodes).Where(HasWeights))
             plan._leftFloat.Add(nested, "it stands in a nested graph, whose tensors calibration cannot see");
@@ -83,7 +91,7 @@ internal sealed class QuantizationPlan
         plan.SpreadToWeightless(nodes, excluded, types);
         plan.Absorb(nodes);
         plan.Nodes = [.. nodes.Where(plan._integer.Contains)];
-        plan.CollectTensors(model.Graph);
+        plan.CollectTensors(facts.Model.Graph);
         return plan;
     }
 
@@ -91,6 +99,9 @@ internal sealed class QuantizationPlan
     public bool IsMadeByInteger(Value tensor) => tensor.Producer is { } producer && IntegerOutput(producer);
 
     public bool IsInteger(Node node) => _integer.Contains(node);
+
+    /// <summary>True when an operator takes what it reads here as integers.</summary>
+    public bool ReadsAsInteger(Use use) => _integer.Contains(use.Node) && ActivationInputs(use.Node).Contains(use.Index);
 
     /// <summary>The tensor that stands for all with which this one must share its parameters.</summary>
     public Value Representative(Value tensor)
@@ -140,7 +151,7 @@ internal sealed class QuantizationPlan
 
     private static IEnumerable<Node> AllNodes(Graph graph) => graph.Nodes.SelectMany(n => n.Subgraphs.SelectMany(AllNodes).Prepend(n));
 
-    private static string? WhyNot(Node node, ShapeInference types)
+    internal static string? WhyNot(Node node, ShapeInference types)
     {
         if (node.Is("ConvTranspose"))
             return "ONNX Runtime has no integer kernel for ConvTranspose";

@@ -1,8 +1,8 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.Passes;
-using TinyMLaaS.Engine.Quantization;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
@@ -39,7 +39,10 @@ public sealed class Quantize : ITransformer
         var excluded = Excluded(model.Graph, options.Exclude);
         var sealedInputs = Seal(model.Graph);
         PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
-        var plan = QuantizationPlan.Of(model, excluded);
+        var keys = excluded.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
+        var fused = OnnxFile.ToBytes(model);
+        var choice = new QuantizationChoice(options.Calibration == CalibrationMethod.Auto ? CalibrationMethod.Mse : options.Calibration);
+        var plan = QuantizationDraft.OnCopy(fused, keys, null, choice, options.PerChannel).Plan;
         var output = Path.Combine(request.WorkFolder, "quantized.onnx");
         var report = new JsonObject { ["before"] = before };
         if (!plan.Nodes.Any(QuantizationPlan.HasWeights))
@@ -56,46 +59,70 @@ public sealed class Quantize : ITransformer
         if (!request.Datasets.TryGetValue(CalibrateRole, out var dataset))
             throw new TransformRejectedException("missing-dataset", "Cannot quantize without samples: give a dataset in the role 'calibrate'.");
         progress.Report(new TransformProgress(0.05, "calibrating"));
-        var next = 0.1;
-        var calibration = Calibration.Run(model, [.. plan.Tensors.Select(t => t.Name)], dataset, threads: 1, share =>
-        {
-            // A few messages in all, however many samples there are.
-            if (share < next)
-                return;
-            next += 0.1;
-            progress.Report(new TransformProgress(0.05 + (0.75 * share), "calibrating"));
-        }, cancellation);
+        var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation);
+        var search = options.Calibration != CalibrationMethod.Auto ? null
+            : QuantizationSearch.Run(fused, keys, calibration, dataset, options.PerChannel, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
         cancellation.ThrowIfCancellationRequested();
-        progress.Report(new TransformProgress(0.8, "writing integers"));
-        var parameters = Parameters(plan, calibration, options.Calibration);
-        var tensors = Tensors(plan, calibration, parameters);
-        var writer = new QdqWriter(model.Graph, plan, parameters, options.PerChannel);
-        writer.Write();
-        var bytes = OnnxFile.ToBytes(model);
+        progress.Report(new TransformProgress(0.85, "writing integers"));
+        var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, options.PerChannel);
+        var tensors = Tensors(draft, calibration, search?.Choice ?? choice);
+        var leftFloat = LeftFloat(draft.Plan);
+        var bytes = draft.Write();
         progress.Report(new TransformProgress(0.9, "checking in ONNX Runtime"));
         var floats = IntegerKernels.LeftFloat(IntegerKernels.Rewritten(bytes, request.WorkFolder));
         File.WriteAllBytes(output, bytes);
-        report["after"] = Figures(bytes, model);
+        report["after"] = Figures(bytes, draft.Model);
         report["unchanged"] = false;
         report["noLongerInputs"] = sealedInputs;
-        report["calibration"] = new JsonObject { ["method"] = options.Calibration == CalibrationMethod.Mse ? "mse" : "min-max", ["samples"] = calibration.Samples };
-        report["quantized"] = new JsonArray([.. writer.Weights.Select(w => (JsonNode)new JsonObject
+        report["calibration"] = new JsonObject { ["method"] = Name(options.Calibration), ["samples"] = calibration.Samples };
+        if (search is not null)
+            report["search"] = Search(search);
+        report["quantized"] = new JsonArray([.. draft.Weights.Select(w => (JsonNode)new JsonObject
         {
             ["node"] = w.Node.Label,
             ["operator"] = w.Node.OpType,
             ["weightSqnrDb"] = double.IsFinite(w.Weight.SignalToNoise) ? Math.Round(w.Weight.SignalToNoise, 2) : null,
             ["raisedScales"] = w.Weight.RaisedScales,
         })]);
-        report["leftFloat"] = LeftFloat(plan);
+        report["leftFloat"] = leftFloat;
         report["floatKernels"] = new JsonArray([.. floats.Select(f => (JsonNode)f)]);
         report["tensors"] = tensors;
         return new TransformResult
         {
             OutputPath = output,
             Report = report,
-            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = writer.Weights.Count, ["floatKernels"] = floats.Count },
+            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = draft.Weights.Count, ["floatKernels"] = floats.Count },
         };
     }
+
+    /// <summary>All that an integer operator reads or makes, so that ranges are known whatever a search leaves float.</summary>
+    private static HashSet<string> Watched(QuantizationPlan plan) =>
+        [.. plan.Tensors.Concat(plan.Nodes.SelectMany(n => n.Outputs).OfType<Value>()).Select(t => t.Name)];
+
+    /// <summary>A few messages in all, however often the share is told.</summary>
+    private static Action<double> Steps(IProgress<TransformProgress> progress, double from, double to, string message)
+    {
+        var next = 0.1;
+        return share =>
+        {
+            if (share < next)
+                return;
+            next += 0.1;
+            progress.Report(new TransformProgress(from + ((to - from) * Math.Min(1, share)), message));
+        };
+    }
+
+    private static string Name(CalibrationMethod method) => JsonNamingPolicy.KebabCaseLower.ConvertName(method.ToString());
+
+    private static JsonObject Search(QuantizationSearch search) => new()
+    {
+        ["feeds"] = search.Feeds,
+        ["measured"] = search.Measured,
+        ["sqnrDb"] = Math.Round(search.Error.Decibels, 2),
+        ["worstOutput"] = search.Error.WorstOutput,
+        ["worstOutputSqnrDb"] = Math.Round(search.Error.WorstDecibels, 2),
+        ["floatMacShare"] = Math.Round(search.FloatShare, 4),
+    };
 
     /// <summary>Older exporters list every weight among the inputs, where a caller could override it. A weight that is rounded now cannot be, and the report says so.</summary>
     private static JsonArray Seal(Graph graph)
@@ -121,38 +148,12 @@ public sealed class Quantize : ITransformer
         return [.. names.SelectMany(n => byName[n])];
     }
 
-    private static Dictionary<Value, QuantizationParameters> Parameters(QuantizationPlan plan, Calibration calibration, CalibrationMethod method)
-    {
-        var result = new Dictionary<Value, QuantizationParameters>();
-        foreach (var group in plan.Tensors.GroupBy(plan.Representative))
-        {
-            var given = group.Select(t => (Tensor: t, Grid: QuantizationPlan.Given(t))).Where(g => g.Grid is not null).ToArray();
-            foreach (var (tensor, grid) in given)
-                result[tensor] = grid!.Value;
-            var ranges = group.Where(t => !plan.IsPassedThrough(t) && calibration.Statistics.ContainsKey(t.Name)).Select(t => Range(t, calibration.Statistics[t.Name], method)).ToArray();
-            if (given.Length == 0 && ranges.Length == 0)
-                continue;
-            var shared = given.Length > 0 ? given[0].Grid!.Value : QuantizationParameters.Asymmetric(ranges.Min(r => r.Minimum), ranges.Max(r => r.Maximum));
-            foreach (var tensor in group)
-                result.TryAdd(tensor, shared);
-        }
-        return result;
-    }
-
-    private static (double Minimum, double Maximum) Range(Value tensor, TensorStatistics statistics, CalibrationMethod method)
-    {
-        if (tensor.Producer is { } sigmoid && sigmoid.Is("Sigmoid"))
-            return (0, 1);
-        var (minimum, maximum) = method == CalibrationMethod.Mse ? RangeSearch.LeastSquares(statistics) : (statistics.Minimum, statistics.Maximum);
-        return (Math.Min(minimum, 0), Math.Max(maximum, 0));
-    }
-
-    private static JsonArray Tensors(QuantizationPlan plan, Calibration calibration, Dictionary<Value, QuantizationParameters> parameters)
+    private static JsonArray Tensors(QuantizationDraft draft, Calibration calibration, QuantizationChoice choice)
     {
         var tensors = new JsonArray();
-        foreach (var tensor in plan.Tensors.Where(parameters.ContainsKey))
+        foreach (var tensor in draft.Plan.Tensors.Where(draft.Grids.ContainsKey))
         {
-            var grid = parameters[tensor];
+            var grid = draft.Grids[tensor];
             var seen = calibration.Statistics.GetValueOrDefault(tensor.Name);
             tensors.Add(new JsonObject
             {
@@ -160,6 +161,7 @@ public sealed class Quantize : ITransformer
                 ["type"] = grid.Type == ElementType.UInt8 ? "uint8" : "int8",
                 ["scale"] = grid.Scale,
                 ["zeroPoint"] = grid.ZeroPoint,
+                ["method"] = Name(choice.MethodOf(tensor.Name)),
                 ["minimum"] = grid.Minimum,
                 ["maximum"] = grid.Maximum,
                 ["observedMinimum"] = seen?.Minimum,

@@ -54,6 +54,15 @@ public sealed class QuantizedWeight
         }
     }
 
+    /// <summary>What the integers stand for, in the weight's order.</summary>
+    public float[] Values()
+    {
+        var values = new float[_integers.Length];
+        for (var i = 0; i < values.Length; i++)
+            values[i] = _integers[i] * _scales[Channel(i)];
+        return values;
+    }
+
     /// <summary>Quantizes a weight: the scale of a slice is its largest magnitude over 127. A slice of zeros gets the largest scale of the others, or 1.</summary>
     /// <param name="weights">Finite values in row-major order.</param>
     /// <param name="shape">Extents.</param>

@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Graphs;
+
+namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
+
+/// <summary>
+/// How far a rounded network's outputs lie from the float network's, on a few feeds of the calibration data, spread evenly over it. ONNX Runtime's rewriting is off, so that the figure is that of
+/// the arithmetic that the file states and does not depend on which integer kernels the machine has.
+/// </summary>
+internal sealed class OutputError
+{
+    private readonly List<Tensor[]> _feeds;
+    private readonly List<float[][]> _references = [];
+    private readonly double[] _signals;
+    private readonly string[] _outputs;
+    private readonly CancellationToken _cancellation;
+
+    /// <param name="model">The float network's bytes.</param>
+    /// <param name="dataset">The calibration data.</param>
+    /// <param name="feeds">The most feeds to measure on, at least 1.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    public OutputError(byte[] model, Dataset dataset, int feeds, CancellationToken cancellation)
+    {
+        _cancellation = cancellation;
+        using var session = RuntimeSession.Open(model, Level, cancellation: cancellation);
+        _outputs = [.. session.OutputNames.Where(o => session.OutputType(o) == ElementType.Float)];
+        _feeds = Spread(dataset.Bind(session.Inputs), feeds);
+        _signals = new double[_outputs.Length];
+        foreach (var feed in _feeds)
+        {
+            var outputs = Run(session, feed);
+            for (var i = 0; i < outputs.Length; i++)
+                _signals[i] += outputs[i].Sum(v => float.IsFinite(v) ? (double)v * v : 0);
+            _references.Add(outputs);
+        }
+    }
+
+    private static Microsoft.ML.OnnxRuntime.GraphOptimizationLevel Level => Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL;
+
+    /// <summary>Feeds measured on.</summary>
+    public int Feeds => _feeds.Count;
+
+    /// <summary>The first of them.</summary>
+    public IReadOnlyList<Tensor> FirstFeed => _feeds[0];
+
+    /// <summary>Networks measured so far.</summary>
+    public int Measured { get; private set; }
+
+    /// <summary>Measures a network with the same inputs and outputs.</summary>
+    public Error Of(byte[] model)
+    {
+        Measured++;
+        using var session = RuntimeSession.Open(model, Level, cancellation: _cancellation);
+        var noise = new double[_outputs.Length];
+        for (var f = 0; f < _feeds.Count; f++)
+        {
+            var outputs = Run(session, _feeds[f]);
+            for (var i = 0; i < outputs.Length; i++)
+            {
+                var expected = _references[f][i];
+                for (var j = 0; j < expected.Length; j++)
+                {
+                    var error = (double)expected[j] - outputs[i][j];
+                    if (float.IsFinite(expected[j]))
+                        noise[i] += double.IsFinite(error) ? error * error : (double)expected[j] * expected[j];
+                }
+            }
+        }
+        var shares = noise.Select((n, i) => n == 0 ? 0 : n / Math.Max(_signals[i], double.Epsilon)).ToArray();
+        var pooled = noise.Sum() == 0 ? 0 : noise.Sum() / Math.Max(_signals.Sum(), double.Epsilon);
+        return new Error(pooled, shares.Length == 0 ? 0 : (pooled + shares.Average()) / 2, shares.Length == 0 ? null : _outputs[Array.IndexOf(shares, shares.Max())], shares.DefaultIfEmpty().Max());
+    }
+
+    private float[][] Run(RuntimeSession session, Tensor[] feed)
+    {
+        var results = new float[_outputs.Length][];
+        if (_outputs.Length > 0)
+            session.Run(feed, _outputs, (index, _, _, bytes) => results[index] = MemoryMarshal.Cast<byte, float>(bytes).ToArray());
+        return results;
+    }
+
+    private static List<Tensor[]> Spread(BoundDataset bound, int feeds)
+    {
+        var total = bound.Count * bound.FeedsPerSample;
+        var wanted = Math.Min(feeds, total);
+        var chosen = new List<Tensor[]>();
+        long place = 0;
+        foreach (var sample in bound.Samples())
+        {
+            foreach (var feed in sample.Feeds)
+            {
+                // The first feed of each of the equal parts that the data is cut into. A feed's memory is its sample's, so it is copied.
+                if (place++ == chosen.Count * total / wanted)
+                    chosen.Add([.. feed.Select(t => Tensor.FromBytes(t.Type, t.Shape.AsSpan(), t.Bytes.ToArray()))]);
+                if (chosen.Count == wanted)
+                    return chosen;
+            }
+        }
+        return chosen;
+    }
+
+    /// <summary>An error as shares of the signal's energy.</summary>
+    /// <param name="Pooled">Over all outputs together.</param>
+    /// <param name="Cost">The mean of that and of the outputs' own shares, so that neither large nor small outputs are all that counts; what choices are made by.</param>
+    /// <param name="WorstOutput">The output with the largest share.</param>
+    /// <param name="Worst">Its share.</param>
+    internal readonly record struct Error(double Pooled, double Cost, string? WorstOutput, double Worst)
+    {
+        /// <summary>10 log10 of signal over noise, pooled; 200 when there is no noise.</summary>
+        public double Decibels => InDecibels(Pooled);
+
+        /// <summary>The same for the worst output.</summary>
+        public double WorstDecibels => InDecibels(Worst);
+
+        public static double InDecibels(double share) => share == 0 ? 200 : Math.Clamp(-10 * Math.Log10(share), -200, 200);
+    }
+}

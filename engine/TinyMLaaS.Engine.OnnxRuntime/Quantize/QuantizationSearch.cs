@@ -1,0 +1,241 @@
+using System.Globalization;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Graphs;
+using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.Quantization;
+
+namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
+
+/// <summary>
+/// Chooses by measured output error, on feeds of the calibration data: the range of each tensor, and what stays float where integers alone do not reach <see cref="EnoughDecibels"/>.
+/// <para>Small errors add up independently, so each rounding is measured alone, in a network that is float otherwise; what the sum predicts is then measured as a whole and kept only if it is
+/// better. What stays float is chosen greedily by predicted gain for its cost in multiply-accumulates, within <see cref="LargestFloatShare"/> of these and of the bytes of weights.</para>
+/// <para>Work is bounded: a fixed number of networks for each tensor, and so few feeds that all of it stays within <see cref="LargestWork"/>.</para>
+/// </summary>
+internal sealed class QuantizationSearch
+{
+    /// <summary>Outputs this far above their error need no operator left float.</summary>
+    public const double EnoughDecibels = 20;
+
+    /// <summary>Share of multiply-accumulates, and of the bytes of weights, that may stay float.</summary>
+    public const double LargestFloatShare = 0.2;
+
+    private const int MostFeeds = 16;
+    private const double LargestWork = 1e12;
+    private const int MostSteps = 40;
+
+    // Less than this is no difference that other samples would show again.
+    private const double LeastGain = 0.01;
+
+    private static readonly CalibrationMethod[] Methods = [CalibrationMethod.Mse, CalibrationMethod.MinMax];
+
+    private readonly byte[] _fused;
+    private readonly QuantizationFacts _facts;
+    private readonly IReadOnlySet<string> _excluded;
+    private readonly Calibration _calibration;
+    private readonly bool _perChannel;
+    private readonly NodeWork _work;
+    private readonly OutputError _error;
+    private readonly Dictionary<string, double> _alone = new(StringComparer.Ordinal);
+
+    private QuantizationSearch(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, bool perChannel, CancellationToken cancellation)
+    {
+        _fused = fused;
+        _facts = new QuantizationFacts(OnnxFile.Read(fused));
+        _excluded = excluded;
+        _calibration = calibration;
+        _perChannel = perChannel;
+        _work = NodeWork.Measure(fused, dataset, cancellation);
+        var plan = Draft(new QuantizationChoice(Methods[0])).Plan;
+        var networks = (plan.Tensors.Count * Methods.Length) + plan.Nodes.Count;
+        _error = new OutputError(fused, dataset, (int)Math.Clamp(LargestWork / (Math.Max(1d, _work.Total) * Math.Max(1, networks)), 1, MostFeeds), cancellation);
+    }
+
+    /// <summary>Feeds that the error was measured on.</summary>
+    public int Feeds => _error.Feeds;
+
+    /// <summary>Networks that were measured.</summary>
+    public int Measured => _error.Measured;
+
+    /// <summary>The choice.</summary>
+    public QuantizationChoice Choice { get; private set; } = new(Methods[0]);
+
+    /// <summary>Its error.</summary>
+    public OutputError.Error Error { get; private set; }
+
+    /// <summary>Share of the multiply-accumulates that stay float with it.</summary>
+    public double FloatShare => FloatShares(Draft(Choice).Plan).Macs;
+
+    /// <param name="fused">The fused float network.</param>
+    /// <param name="excluded">Nodes that the caller excludes, by first output.</param>
+    /// <param name="calibration">What all tensors hold that integer operators read or make.</param>
+    /// <param name="dataset">The calibration data.</param>
+    /// <param name="perChannel">A scale for each output channel.</param>
+    /// <param name="progress">Told the share done, roughly.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    public static QuantizationSearch Run(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, bool perChannel, Action<double> progress, CancellationToken cancellation)
+    {
+        var search = new QuantizationSearch(fused, excluded, calibration, dataset, perChannel, cancellation);
+        search.ChooseRanges(progress);
+        search.ChooseFloat(progress);
+        return search;
+    }
+
+    /// <summary>A draft to look at, not to write.</summary>
+    private QuantizationDraft Draft(QuantizationChoice choice) => new(_facts, _excluded, _calibration, choice, _perChannel);
+
+    private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _perChannel).Write());
+
+    private void ChooseRanges(Action<double> progress)
+    {
+        Error = Measure(Choice);
+        foreach (var method in Methods.Skip(1))
+            KeepIfBetter(new QuantizationChoice(method));
+        var drafts = Methods.Select(m => Draft(new QuantizationChoice(m))).ToArray();
+        var mixed = Choice;
+        var groups = drafts[0].Plan.Tensors.GroupBy(drafts[0].Plan.Representative).Select(g => g.Select(t => t.Name).ToArray()).ToArray();
+        for (var g = 0; g < groups.Length; g++)
+        {
+            progress(0.5 * g / groups.Length);
+            var best = (Method: Choice.Method, Cost: double.PositiveInfinity);
+            var seen = new HashSet<QuantizationParameters>();
+            // The method that is best for all comes first, and another must be better by more than chance.
+            foreach (var draft in Methods.Zip(drafts).OrderBy(d => d.First == Choice.Method ? 0 : 1))
+            {
+                Value[] tensors = [.. groups[g].Select(t => draft.Second.Model.Graph.Find(t)!)];
+                if (!draft.Second.Grids.TryGetValue(tensors[0], out var grid) || !seen.Add(grid))
+                    continue;
+                var cost = Alone(draft.Second, tensors);
+                if (cost < best.Cost * (1 - LeastGain))
+                    best = (draft.First, cost);
+            }
+            if (best.Method != Choice.Method)
+                mixed = mixed with { Methods = mixed.Methods.AddRange(groups[g].Select(t => KeyValuePair.Create(t, best.Method))) };
+        }
+        if (mixed.Methods.Count > 0)
+            KeepIfBetter(mixed);
+    }
+
+    private bool KeepIfBetter(QuantizationChoice choice)
+    {
+        var error = Measure(choice);
+        if (error.Cost >= Error.Cost * (1 - LeastGain))
+            return false;
+        (Choice, Error) = (choice, error);
+        return true;
+    }
+
+    private void ChooseFloat(Action<double> progress)
+    {
+        var (choice, error) = (Choice, Error);
+        for (var step = 0; step < MostSteps && error.Decibels < EnoughDecibels; step++)
+        {
+            progress(0.5 + (0.5 * step / MostSteps));
+            var draft = Draft(choice);
+            var predicted = Predicted(draft);
+            var (macs, bytes) = FloatShares(draft.Plan);
+            (QuantizationChoice Choice, double Rate)? best = null;
+            foreach (var block in Blocks(draft.Plan))
+            {
+                var candidate = choice with { Float = choice.Float.AddRange(block.Select(k => KeyValuePair.Create(k, ""))) };
+                var next = Draft(candidate);
+                var (nextMacs, nextBytes) = FloatShares(next.Plan);
+                if (nextMacs > LargestFloatShare || nextBytes > LargestFloatShare)
+                    continue;
+                // A weightless operator costs what moving its elements does, which is little but not nothing.
+                var rate = (predicted - Predicted(next)) / (nextMacs - macs + (nextBytes - bytes) + 0.001);
+                if (rate > 0 && (best is null || rate > best.Value.Rate))
+                    best = (candidate, rate);
+            }
+            if (best is null)
+                break;
+            var measured = Measure(best.Value.Choice);
+            var reason = string.Create(CultureInfo.InvariantCulture, $"measured on calibration data: left float, it brings the outputs from {error.Decibels:F1} to {measured.Decibels:F1} dB");
+            choice = choice with { Float = choice.Float.AddRange(best.Value.Choice.Float.Keys.Except(choice.Float.Keys).Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, reason))) };
+            error = measured;
+        }
+        // Speed is given away only for a gain that is worth naming.
+        if (error.Decibels >= Error.Decibels + 0.5)
+            (Choice, Error) = (choice, error);
+    }
+
+    /// <summary>Sets of nodes that may become float together: each alone, and all that touch a tensor, since a tensor stays float only when none of them is integer.</summary>
+    private static IEnumerable<string[]> Blocks(QuantizationPlan plan)
+    {
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        var absorbed = plan.Absorbed.Values.ToHashSet();
+        foreach (var node in plan.Nodes.Where(n => !absorbed.Contains(n)))
+        {
+            if (QuantizationDraft.Key(node) is { } key && seen.Add(key))
+                yield return [key];
+        }
+        foreach (var tensor in plan.Tensors)
+        {
+            var maker = tensor.Producer is { } producer && plan.Absorbed.FirstOrDefault(a => ReferenceEquals(a.Value, producer)).Key is { } before ? before : tensor.Producer;
+            string[] touching = [.. tensor.Uses.Select(u => u.Node).Append(maker).OfType<Node>().Where(n => plan.IsInteger(n) && !absorbed.Contains(n))
+                .Select(QuantizationDraft.Key).OfType<string>().Distinct().Order(StringComparer.Ordinal)];
+            if (touching.Length > 1 && seen.Add(string.Join('\n', touching)))
+                yield return touching;
+        }
+    }
+
+    /// <summary>The sum of the errors of all that a draft rounds, each measured alone.</summary>
+    private double Predicted(QuantizationDraft draft)
+    {
+        var tensors = draft.Plan.Tensors.Where(t => draft.Grids.ContainsKey(t) && QuantizationPlan.Given(t) is null && !draft.Plan.IsPassedThrough(t)).Sum(t => Alone(draft, [t]));
+        return tensors + draft.Plan.Nodes.Where(QuantizationPlan.HasWeights).Sum(WeightAlone);
+    }
+
+    private double Alone(QuantizationDraft draft, Value[] tensors)
+    {
+        var places = tensors.Where(draft.Grids.ContainsKey).Select(t => (Tensor: t, Grid: draft.Grids[t],
+            Readers: draft.Plan.IsMadeByInteger(t) ? null : t.Uses.Where(u => draft.Plan.ReadsAsInteger(u)).Select(u => (Node: QuantizationDraft.Key(u.Node)!, u.Index)).ToHashSet())).ToArray();
+        var key = string.Join('\n', places.Select(p => string.Create(CultureInfo.InvariantCulture,
+            $"{p.Tensor.Name}|{p.Grid.Scale:R}|{p.Grid.ZeroPoint}|{(p.Readers is null ? "*" : string.Join(',', p.Readers.Select(r => $"{r.Node}:{r.Index}").Order(StringComparer.Ordinal)))}")));
+        if (_alone.TryGetValue(key, out var known))
+            return known;
+        var copy = OnnxFile.Read(_fused);
+        foreach (var (name, grid, readers) in places.Select(p => (p.Tensor.Name, p.Grid, p.Readers)))
+            Round(copy.Graph, copy.Graph.Find(name)!, grid, readers);
+        return _alone[key] = _error.Of(OnnxFile.ToBytes(copy)).Cost;
+    }
+
+    private static void Round(Graph graph, Value tensor, QuantizationParameters grid, HashSet<(string, int)>? readers)
+    {
+        var before = tensor.Producer is { } producer ? producer.Next : graph.First;
+        var scale = graph.AddConstant("scale", Tensor.Scalar(grid.Scale));
+        var zero = graph.AddConstant("zero", grid.Type == ElementType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
+        var uses = tensor.Uses.Where(u => readers is null || readers.Contains((QuantizationDraft.Key(u.Node) ?? "", u.Index))).ToArray();
+        var quantized = graph.AddNode("QuantizeLinear", [tensor, scale, zero], $"{tensor.Name}_q", before);
+        var output = graph.AddNode("DequantizeLinear", [quantized, scale, zero], $"{tensor.Name}_dq", before);
+        if (readers is null && graph.WhyNotReplace(tensor, output) is null)
+        {
+            graph.Replace(tensor, output);
+            quantized.Producer!.SetInput(0, tensor);
+            return;
+        }
+        foreach (var use in uses)
+            use.Node.SetInput(use.Index, output);
+    }
+
+    private double WeightAlone(Node node)
+    {
+        var key = QuantizationDraft.Key(node)!;
+        if (_alone.TryGetValue($"weight|{key}", out var known))
+            return known;
+        var copy = OnnxFile.Read(_fused);
+        var twin = copy.Graph.Find(key)!.Producer!;
+        var tensor = twin.Input(1)!.Constant!;
+        var weight = QuantizedWeight.Of(tensor.As<float>(), tensor.Shape.AsSpan(), _perChannel ? QuantizationPlan.ChannelAxis(twin) : null);
+        twin.SetInput(1, copy.Graph.AddConstant("rounded", Tensor.From<float>(tensor.Shape.AsSpan(), weight.Values())));
+        return _alone[$"weight|{key}"] = _error.Of(OnnxFile.ToBytes(copy)).Cost;
+    }
+
+    /// <summary>Shares of all multiply-accumulates, and of the bytes of all weights, in operators that are not integer.</summary>
+    private (double Macs, double Bytes) FloatShares(QuantizationPlan plan)
+    {
+        var integer = plan.Nodes.Concat(plan.AlreadyInteger).Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
+        double Share(Func<NodeWork.Work, long> of) => _work.Nodes.Sum(n => (double)of(n.Value)) is var all and > 0 ? _work.Nodes.Where(n => !integer.Contains(n.Key)).Sum(n => (double)of(n.Value)) / all : 0;
+        return (Share(w => w.Macs), Share(w => w.Weights));
+    }
+}

@@ -1,0 +1,151 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Graphs;
+using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.OnnxRuntime.Quantize;
+using TinyMLaaS.Engine.Tests.Datasets;
+using TinyMLaaS.Engine.Tests.Graphs;
+using TinyMLaaS.Engine.Transformers;
+
+namespace TinyMLaaS.Engine.Tests.OnnxRuntime;
+
+public sealed class QuantizationSearchTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private int _runs;
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>
+    /// The first product makes one column <paramref name="factor"/> times as large as the others, and the second does not read it: rounding what lies between them to one grid loses the others.
+    /// The third carries nine tenths of the work.
+    /// </summary>
+    private static string Lopsided(int factor)
+    {
+        var first = string.Join(' ', Enumerable.Range(0, 16).Select(i => i % 5 != 0 ? "0" : i == 0 ? $"{factor}" : "1"));
+        var second = string.Join(' ', Enumerable.Range(0, 4 * 24).Select(i => i < 24 ? "0" : $"{(i * 7 % 11) - 5}"));
+        return $"""
+            in x: float[N,4]
+            const a: float[4,4] = {first}
+            const b: float[4,24] = {second}
+            const c: float[24,80] ~ 3
+            h = Gemm(x, a) @widen
+            g = Gemm(h, b) @hurt
+            r = Relu(g)
+            y = Gemm(r, c) @large
+            out y
+            """;
+    }
+
+    private Dataset Samples(int count, int width)
+    {
+        var random = new Random(9);
+        float[] values = [.. Enumerable.Range(0, count * width).Select(_ => (random.NextSingle() * 2) - 1)];
+        return Dataset.Open(_folder.Write($"samples-{_runs++}/x.npy", ArrayWriter.Npy("<f4", [count, width], values)));
+    }
+
+    private (double Sqnr, byte[] Bytes, JsonObject Report) Quantized(string graph, Dataset samples, string options)
+    {
+        var original = OnnxFile.ToBytes(GraphText.Parse(graph));
+        var result = new Quantize().Transform(
+            new TransformRequest
+            {
+                InputPath = _folder.Write($"model-{_runs}.onnx", original),
+                InputKind = "onnx",
+                WorkFolder = _folder.Folder($"run-{_runs++}"),
+                Options = JsonDocument.Parse(options).RootElement,
+                Datasets = new Dictionary<string, Dataset> { ["calibrate"] = samples },
+            },
+            new Progress<TransformProgress>(),
+            TestContext.Current.CancellationToken);
+        var bytes = File.ReadAllBytes(result.OutputPath!);
+        return (Evaluation.Measure(bytes, samples, Metric.Sqnr, original, cancellation: TestContext.Current.CancellationToken).Value, bytes, result.Report);
+    }
+
+    [Fact]
+    public void Leaves_float_what_hurts_and_says_what_that_gained()
+    {
+        var samples = Samples(12, 4);
+        var without = Quantized(Lopsided(2000), samples, """{"calibration":"min-max"}""");
+        var with = Quantized(Lopsided(2000), samples, "{}");
+        Assert.InRange(without.Sqnr, -20, 10);
+        Assert.InRange(with.Sqnr, 20, 200);
+        var left = with.Report["leftFloat"]!.AsArray().Single()!;
+        Assert.Equal(("hurt", "Gemm"), (left["node"]!.GetValue<string>(), left["operator"]!.GetValue<string>()));
+        Assert.Matches("^measured on calibration data: left float, it brings the outputs from -?[0-9.]+ to [0-9.]+ dB$", left["reason"]!.GetValue<string>());
+        Assert.Equal(["widen", "large"], with.Report["quantized"]!.AsArray().Select(q => q!["node"]!.GetValue<string>()));
+        // 4 * 24 of 4 * 4 + 4 * 24 + 24 * 80 products.
+        Assert.Equal(96 / 2032d, with.Report["search"]!["floatMacShare"]!.GetValue<double>(), 4);
+        Assert.Single(with.Report["floatKernels"]!.AsArray());
+    }
+
+    [Fact]
+    public void Leaves_nothing_float_where_integers_are_near_enough()
+    {
+        var (sqnr, _, report) = Quantized(Lopsided(2), Samples(12, 4), "{}");
+        Assert.InRange(sqnr, QuantizationSearch.EnoughDecibels, 200);
+        Assert.Empty(report["leftFloat"]!.AsArray());
+    }
+
+    [Fact]
+    public void Leaves_nothing_float_beyond_a_fifth_of_the_work()
+    {
+        // Without the large product the one that hurts is five sixths of the work.
+        var graph = Lopsided(2000).Replace("y = Gemm(r, c) @large", "y = Identity(r)", StringComparison.Ordinal);
+        var (_, _, report) = Quantized(graph, Samples(12, 4), "{}");
+        Assert.DoesNotContain(report["leftFloat"]!.AsArray(), l => l!["node"]!.GetValue<string>() == "hurt");
+        Assert.Equal(["widen", "hurt"], report["quantized"]!.AsArray().Select(q => q!["node"]!.GetValue<string>()));
+    }
+
+    [Fact]
+    public void Measures_the_error_that_comparing_the_networks_gives()
+    {
+        var samples = Samples(12, 4);
+        var (sqnr, _, report) = Quantized(Lopsided(5), samples, "{}");
+        // All 12 samples are measured on, in floats here and on integer kernels there.
+        Assert.Equal(12, report["search"]!["feeds"]!.GetValue<int>());
+        Assert.Equal(sqnr, report["search"]!["sqnrDb"]!.GetValue<double>(), 0.2);
+    }
+
+    [Fact]
+    public void Is_at_least_as_good_as_one_way_for_all_tensors()
+    {
+        const string graph = """
+            in x: float[N,8]
+            const a: float[8,16] ~ 1
+            const b: float[16,16] ~ 2
+            const c: float[16,4] ~ 3
+            h = Gemm(x, a)
+            r = Relu(h)
+            g = Gemm(r, b)
+            s = Sigmoid(g)
+            y = Gemm(s, c)
+            out y
+            """;
+        var samples = Samples(12, 8);
+        var auto = Quantized(graph, samples, "{}").Sqnr;
+        foreach (var method in new[] { "mse", "min-max" })
+            Assert.InRange(Quantized(graph, samples, $$"""{"calibration":"{{method}}"}""").Sqnr, -200, auto + 0.1);
+    }
+
+    [Fact]
+    public void Gives_the_same_bytes_again()
+    {
+        var samples = Samples(12, 4);
+        Assert.Equal(Quantized(Lopsided(2000), samples, "{}").Bytes, Quantized(Lopsided(2000), samples, "{}").Bytes);
+    }
+
+    [Theory]
+    [InlineData("yunet_n_320")]
+    [InlineData("ultraface_rfb_320")]
+    [InlineData("blazeface_front_128_nhwc")]
+    public void Counts_the_work_that_the_shapes_tell(string network)
+    {
+        var path = SharedModels.Find($"unlabelled/{network}.onnx");
+        var model = OnnxFile.Read(path);
+        var golden = Dataset.Open(_folder.Write("golden.yaml", $"inputs:\n  \"{model.Graph.RequiredInputs.Single().Name}\": {{ file: \"{Path.ChangeExtension(path, ".golden.npz")}\", array: in_0 }}\n"));
+        Assert.Equal(ModelCosts.Of(model).Macs, NodeWork.Measure(File.ReadAllBytes(path), golden, TestContext.Current.CancellationToken).Total);
+    }
+}
