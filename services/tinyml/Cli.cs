@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Spectre.Console;
+using TinyMLaaS.Contracts;
 using TinyMLaaS.Tinyml.Demo;
 using TinyMLaaS.Tinyml.Resources;
 using TinyMLaaS.Tinyml.Runs;
@@ -57,7 +58,7 @@ internal static class Cli
         {
             terminal.Say("Cancelled.");
             if (json)
-                terminal.WriteJson(new ProblemDocument { Problems = [new Problem { Code = "cancelled", Message = "Cancelled." }] });
+                terminal.WriteJson(new ProblemDocument { Problems = [new Violation { Field = "", Code = "cancelled", Message = "Cancelled." }] });
             return ExitCodes.RunFailed;
         }
         catch (Exception e)
@@ -65,7 +66,7 @@ internal static class Cli
             // The one place where everything unforeseen ends: it is our fault, and its trace is what we need to see.
             terminal.Say($"tinyml: a bug of ours, please report it: {e}");
             if (json)
-                terminal.WriteJson(new ProblemDocument { Problems = [new Problem { Code = "internal-error", Message = e.Message }] });
+                terminal.WriteJson(new ProblemDocument { Problems = [new Violation { Field = "", Code = "internal-error", Message = e.Message }] });
             return ExitCodes.Bug;
         }
     }
@@ -74,7 +75,7 @@ internal static class Cli
     public static void Report(Terminal terminal, CommandException e)
     {
         terminal.Say($"tinyml: {e.Message}");
-        if (e.Problems.Count > 0 && e.Problems.Any(p => p.Field is not null && p.Code != "service-missing"))
-            terminal.Error.Write(ProblemTable.Of(e.Problems));
+        if (e.Violations.Any(v => v.Field.Length > 0))
+            terminal.Error.Write(ProblemTable.Of(e.Violations));
     }
 }

@@ -1,7 +1,9 @@
+using TinyMLaaS.Contracts;
+
 namespace TinyMLaaS.Tinyml;
 
 /// <summary>The document of <c>--json</c> when a command ends before it has a result.</summary>
 internal sealed record ProblemDocument
 {
-    public required IReadOnlyList<Problem> Problems { get; init; }
+    public required IReadOnlyList<Violation> Problems { get; init; }
 }

@@ -1,13 +1,14 @@
 using System.Globalization;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using TinyMLaaS.Contracts;
 
 namespace TinyMLaaS.Tinyml;
 
 /// <summary>Violations for people.</summary>
 internal static class ProblemTable
 {
-    public static IRenderable Of(IReadOnlyList<Problem> problems)
+    public static IRenderable Of(IReadOnlyList<Violation> problems)
     {
         var table = new Table().Border(TableBorder.Simple);
         table.AddColumn(new TableColumn("step").RightAligned().NoWrap());
@@ -17,7 +18,7 @@ internal static class ProblemTable
         foreach (var problem in problems)
         {
             table.AddRow(
-                new Text(problem.Step?.ToString(CultureInfo.InvariantCulture) ?? ""), new Text(problem.Field ?? ""),
+                new Text(problem.Step?.ToString(CultureInfo.InvariantCulture) ?? ""), new Text(problem.Field),
                 new Text(problem.Code), new Text(problem.Message));
         }
         return table;

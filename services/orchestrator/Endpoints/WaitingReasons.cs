@@ -26,7 +26,7 @@ internal sealed class WaitingReasons(IReadOnlyDictionary<string, WorkerPool> poo
         if (pool.VersionFor(step.Uses, step.Version) is null)
             return $"no announced {step.Worker} worker has {step.Uses}{(step.Version is null ? "" : $" {step.Version}")}";
         if (busy.GetValueOrDefault(step.Worker) >= pool.Slots)
-            return $"all {pool.Slots} slots of {step.Worker} are busy";
+            return pool.Slots == 1 ? $"the one slot of {step.Worker} is busy" : $"all {pool.Slots} slots of {step.Worker} are busy";
         return step.Attempts.Count > 0 ? "the pause before the next attempt" : null;
     }
 }

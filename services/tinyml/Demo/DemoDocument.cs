@@ -1,3 +1,4 @@
+using TinyMLaaS.Contracts;
 using TinyMLaaS.Tinyml.Runs;
 
 namespace TinyMLaaS.Tinyml.Demo;
@@ -17,5 +18,5 @@ internal sealed record DemoDocument
 
     public required IReadOnlyList<OutputFile> Outputs { get; init; }
 
-    public IReadOnlyList<Problem> Problems { get; init; } = [];
+    public IReadOnlyList<Violation> Problems { get; init; } = [];
 }

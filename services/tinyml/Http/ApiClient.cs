@@ -150,7 +150,7 @@ internal sealed class ApiClient : IDisposable
         missing.Count == 1
             ? $"The service '{missing[0].Service}' is missing: {missing[0].Reason}."
             : $"{missing.Count} services are missing: {string.Join("; ", missing.Select(m => $"'{m.Service}' ({m.Reason})"))}.",
-        [.. missing.Select(m => new Problem { Field = m.Service, Code = "service-missing", Message = $"The service '{m.Service}' is missing: {m.Reason}." })]);
+        [.. missing.Select(m => new Violation { Field = "", Code = "service-missing", Message = $"The service '{m.Service}' is missing: {m.Reason}." })]);
 
     private async Task<(IReadOnlyList<MissingService>? Missing, string Unreachable)> ProbeAsync(CancellationToken cancellation)
     {
@@ -234,11 +234,11 @@ internal sealed class ApiClient : IDisposable
 
     private static async Task<CommandException> RefusalAsync(HttpResponseMessage response, CancellationToken cancellation)
     {
-        Contracts.Problem? problem = null;
+        Problem? problem = null;
         try
         {
             if (response.Content.Headers.ContentType?.MediaType is "application/problem+json")
-                problem = await response.Content.ReadFromJsonAsync<Contracts.Problem>(ContractJson.Options, cancellation);
+                problem = await response.Content.ReadFromJsonAsync<Problem>(ContractJson.Options, cancellation);
         }
         catch (JsonException)
         {

@@ -44,7 +44,7 @@ internal static class TransformersCommand
 
     private static void Show(TransformerDescriptor one, Terminal terminal)
     {
-        terminal.WriteText($"{one.Name} {one.Version}: {one.Summary}");
+        terminal.Output.Write(new Text($"{one.Name} {one.Version}: {one.Summary}\n"));
         terminal.WriteText($"takes {string.Join(", ", one.Accepts)}; makes {one.Produces}");
         foreach (var (role, required) in one.Datasets.OrderBy(d => d.Key, StringComparer.Ordinal))
             terminal.WriteText($"dataset {role}: {(required ? "required" : "optional")}");

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Tinyml.Http;
@@ -70,15 +71,15 @@ internal sealed class OutputWriter(ApiClient api, RunPlan plan)
         };
     }
 
-    private static List<Problem> Problems(RunResource run)
+    private static List<Violation> Problems(RunResource run)
     {
-        List<Problem> problems =
+        List<Violation> problems =
         [
-            .. run.Steps.Where(s => s.Failure is not null).Select(s => new Problem { Step = s.Step, Field = $"/steps/{s.Step - 1}", Code = s.Failure!.Code, Message = s.Failure.Message }),
-            .. run.Evaluations.Where(e => e.Work.Failure is not null).Select(e => new Problem { Field = "/evaluate", Code = e.Work.Failure!.Code, Message = e.Work.Failure.Message }),
+            .. run.Steps.Where(s => s.Failure is not null).Select(s => new Violation { Step = s.Step, Field = $"/steps/{s.Step - 1}", Code = s.Failure!.Code, Message = s.Failure.Message }),
+            .. run.Evaluations.Where(e => e.Work.Failure is not null).Select(e => new Violation { Field = "/evaluate", Code = e.Work.Failure!.Code, Message = e.Work.Failure.Message }),
         ];
         if (problems.Count == 0 && run.Failure is { } failure)
-            problems.Add(new Problem { Code = failure.Code, Message = failure.Message });
+            problems.Add(new Violation { Field = "", Code = failure.Code, Message = failure.Message });
         return problems;
     }
 

@@ -1,3 +1,5 @@
+using TinyMLaaS.Contracts;
+
 namespace TinyMLaaS.Tinyml.Runs;
 
 /// <summary>The document of <c>run --json</c>.</summary>
@@ -19,7 +21,7 @@ internal sealed record RunDocument
 
     public IReadOnlyList<OutputFile> Outputs { get; init; } = [];
 
-    public IReadOnlyList<Problem> Problems { get; init; } = [];
+    public IReadOnlyList<Violation> Problems { get; init; } = [];
 }
 
 /// <summary>A metric before and after, a fraction where it is one.</summary>
