@@ -59,7 +59,7 @@ public sealed class Node
     public Node? Previous { get; internal set; }
 
     /// <summary>Graphs nested in its attributes.</summary>
-    public IEnumerable<Graph> Subgraphs => _attributes.Values.OfType<AttributeValue.Subgraph>().Select(s => s.Value);
+    public IEnumerable<Graph> Subgraphs => _attributes.Values.SelectMany(a => a.Nested);
 
     /// <summary>Name if it has one, else operator and first output: enough to find it in a message.</summary>
     public string Label => Name.Length > 0 ? Name : $"{OpType} -> {_outputs.FirstOrDefault(o => o is not null)?.Name}";
@@ -92,14 +92,17 @@ public sealed class Node
     /// <summary>Sets an attribute, or removes it when <paramref name="value"/> is null. A nested graph that goes away releases what its nodes read.</summary>
     public void Set(string name, AttributeValue? value)
     {
-        if (_attributes.GetValueOrDefault(name) is AttributeValue.Subgraph old && !ReferenceEquals((value as AttributeValue.Subgraph)?.Value, old.Value))
-            old.Value.ReleaseOuterUses();
+        if (_attributes.GetValueOrDefault(name) is { } old)
+        {
+            foreach (var graph in old.Nested.Where(g => value?.Nested.Contains(g) != true))
+                graph.ReleaseOuterUses();
+        }
         if (value is null)
             _attributes.Remove(name);
         else
             _attributes[name] = value;
-        if (value is AttributeValue.Subgraph nested)
-            nested.Value.Owner = this;
+        foreach (var graph in value?.Nested ?? [])
+            graph.Owner = this;
         Graph?.NoteNesting(this);
     }
 

@@ -61,6 +61,9 @@ public sealed class Value
     /// <summary>The file's serialized description without name and type, kept for a round trip.</summary>
     internal ReadOnlyMemory<byte> Unmodelled { get; set; }
 
+    /// <summary>The file's serialized initializer without name, type, shape and content, kept for a round trip.</summary>
+    internal ReadOnlyMemory<byte> UnmodelledContent { get; set; }
+
     /// <summary>True when the file states the type of this inner value, so that writing states it again; an inferred type is not written.</summary>
     internal bool IsTypeStated { get; set; }
 

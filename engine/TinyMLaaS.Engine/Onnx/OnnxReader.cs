@@ -11,13 +11,16 @@ internal static class OnnxReader
 {
     private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
 
-    public static Model Read(ModelProto proto)
+    public static Model Read(ModelProto proto, ExternalData externalData)
     {
         if (proto.Graph is null || !proto.HasIrVersion)
             throw Invalid("Cannot read the model: it has no graph or no IR version, so it is no ONNX file.");
         if (proto.IrVersion is < 1 or > OnnxVersions.NewestIr)
             throw new TransformRejectedException("unsupported-ir-version", $"Cannot read the model: its file format is IR version {proto.IrVersion}, and 1 to {OnnxVersions.NewestIr} are supported. Export it with an older ONNX release.");
         var opsets = ReadOpsets(proto);
+        if (proto.Functions.FirstOrDefault(f => Domain(f.Domain).Length == 0) is { } own)
+            throw new TransformRejectedException("unsupported-model", $"Cannot read the model: its function '{own.Name}' gives an operator of ONNX another meaning. Put it into a domain of its own.");
+        externalData.Inline(proto);
         var model = new Model(ReadOutermost(proto.Graph), opsets, proto.IrVersion) { HasFunctions = proto.Functions.Count > 0 };
         foreach (var entry in proto.MetadataProps)
             model.Metadata[entry.Key] = entry.Value;
@@ -48,7 +51,7 @@ internal static class OnnxReader
         return opsets;
     }
 
-    private static bool UsesOwnDomain(GraphProto graph) => graph.Node.Any(n => Domain(n.Domain).Length == 0 || n.Attribute.Any(a => a.G is not null && UsesOwnDomain(a.G)));
+    private static bool UsesOwnDomain(GraphProto graph) => graph.Node.Any(n => Domain(n.Domain).Length == 0 || n.Attribute.Any(a => Nested(a).Any(UsesOwnDomain)));
 
     private static Graph ReadOutermost(GraphProto proto)
     {
@@ -59,9 +62,7 @@ internal static class OnnxReader
 
     private static void Fill(Graph graph, GraphProto proto, Scope? outer, Dictionary<GraphProto, IReadOnlySet<string>> captures)
     {
-        if (proto.SparseInitializer.Count > 0)
-            throw new TransformRejectedException("unsupported-model", $"Cannot read {Shown(proto)}: it has sparse initializers, which are not supported. Store '{proto.SparseInitializer[0].Values?.Name}' as a dense tensor.");
-        var scope = new Scope(graph, outer, Definitions(proto));
+        var scope = new Scope(graph, outer, Definitions(proto), outer?.LastNumbers ?? [], outer?.Sparse ?? new SparseTensorReader());
         ReadInputs(scope, proto);
         foreach (var node in InOrder(proto, scope, captures))
             ReadNode(scope, proto, node, captures);
@@ -79,6 +80,7 @@ internal static class OnnxReader
         proto.ClearName();
         proto.ClearDocString();
         proto.Initializer.Clear();
+        proto.SparseInitializer.Clear();
         proto.Input.Clear();
         proto.Output.Clear();
         proto.ValueInfo.Clear();
@@ -99,13 +101,13 @@ internal static class OnnxReader
         var initializers = new HashSet<string>(StringComparer.Ordinal);
         foreach (var input in proto.Input)
             Define(input.Name, -1, "an input");
-        foreach (var initializer in proto.Initializer)
+        foreach (var name in proto.Initializer.Select(i => i.Name).Concat(proto.SparseInitializer.Select(s => s.Values?.Name ?? "")))
         {
-            if (!initializers.Add(initializer.Name))
-                throw Invalid($"Cannot read {Shown(proto)}: there are two initializers named '{initializer.Name}'.");
+            if (!initializers.Add(name))
+                throw Invalid($"Cannot read {Shown(proto)}: there are two initializers named '{name}'.");
             // An initializer may give an input of the same name its default.
-            if (!definitions.ContainsKey(initializer.Name))
-                Define(initializer.Name, -1, "an initializer");
+            if (!definitions.ContainsKey(name))
+                Define(name, -1, "an initializer");
         }
         for (var i = 0; i < proto.Node.Count; i++)
         {
@@ -127,15 +129,38 @@ internal static class OnnxReader
             scope.Own.Add(input.Name, value);
         }
         foreach (var initializer in proto.Initializer)
+            ReadInitializer(scope, proto, initializer.Name, TensorReader.Read(initializer, $"initializer '{initializer.Name}'")).UnmodelledContent = Rest(initializer);
+        foreach (var sparse in proto.SparseInitializer)
+            ReadInitializer(scope, proto, sparse.Values.Name, scope.Sparse.Read(sparse));
+    }
+
+    private static Value ReadInitializer(Scope scope, GraphProto proto, string name, Tensor tensor)
+    {
+        if (!scope.Own.TryGetValue(name, out var input))
         {
-            var tensor = TensorReader.Read(initializer, $"initializer '{initializer.Name}'");
-            if (!scope.Own.TryGetValue(initializer.Name, out var input))
-                scope.Own.Add(initializer.Name, scope.Graph.AddInitializer(scope.FreeName(initializer.Name), tensor));
-            else if (input.OpaqueType is not null || (input.Type != ElementType.Undefined && input.Type != tensor.Type))
-                throw Invalid($"Cannot read {Shown(proto)}: input '{initializer.Name}' is declared as {input.Type}, and its default is {tensor.Type}.");
-            else
-                scope.Graph.AddInitializer(input.Name, tensor);
+            var value = scope.Graph.AddInitializer(scope.FreeName(name), tensor);
+            scope.Own.Add(name, value);
+            return value;
         }
+        if (input.OpaqueType is not null || (input.Type != ElementType.Undefined && input.Type != tensor.Type))
+            throw Invalid($"Cannot read {Shown(proto)}: input '{name}' is declared as {input.Type}, and its default is {tensor.Type}.");
+        return scope.Graph.AddInitializer(input.Name, tensor);
+    }
+
+    /// <summary>A tensor's documentation and whatever else it has beside name, type, shape and content.</summary>
+    private static byte[] Rest(TensorProto tensor)
+    {
+        tensor.Dims.Clear();
+        tensor.ClearDataType();
+        tensor.ClearName();
+        tensor.FloatData.Clear();
+        tensor.Int32Data.Clear();
+        tensor.StringData.Clear();
+        tensor.Int64Data.Clear();
+        tensor.ClearRawData();
+        tensor.DoubleData.Clear();
+        tensor.Uint64Data.Clear();
+        return tensor.ToByteArray();
     }
 
     /// <summary>Nodes in an order in which everything is made before it is read: the file's own where it is one.</summary>
@@ -197,7 +222,15 @@ internal static class OnnxReader
 
     /// <summary>What a node reads from its graph and those around it, what its nested graphs read included.</summary>
     private static IEnumerable<string> Reads(NodeProto node, Dictionary<GraphProto, IReadOnlySet<string>> captures) =>
-        node.Input.Where(name => name.Length > 0).Concat(node.Attribute.Where(a => a.G is not null).SelectMany(a => Captures(a.G, captures)));
+        node.Input.Where(name => name.Length > 0).Concat(node.Attribute.SelectMany(Nested).SelectMany(g => Captures(g, captures)));
+
+    private static IEnumerable<GraphProto> Nested(AttributeProto attribute) => KindOf(attribute) switch
+    {
+        _ when attribute.HasRefAttrName => [],
+        AttributeProto.Types.AttributeType.Graph when attribute.G is not null => [attribute.G],
+        AttributeProto.Types.AttributeType.Graphs => attribute.Graphs,
+        _ => [],
+    };
 
     private static IReadOnlySet<string> Captures(GraphProto proto, Dictionary<GraphProto, IReadOnlySet<string>> known)
     {
@@ -237,16 +270,12 @@ internal static class OnnxReader
         {
             if (attribute.Name.Length == 0 || node.Attributes.ContainsKey(attribute.Name))
                 throw Invalid($"Cannot read {Shown(graph)}: node {Shown(proto)} has {(attribute.Name.Length == 0 ? "an attribute without a name" : $"two attributes named '{attribute.Name}'")}.");
-            if (KindOf(attribute) == AttributeProto.Types.AttributeType.Graph && attribute.G is not null)
+            node.Set(attribute.Name, ReadAttribute(attribute, proto, nested =>
             {
-                var nested = new Graph(attribute.G.Name) { Doc = attribute.G.DocString, Owner = node };
-                Fill(nested, attribute.G, scope, captures);
-                node.Set(attribute.Name, new AttributeValue.Subgraph(nested));
-            }
-            else
-            {
-                node.Set(attribute.Name, ReadAttribute(attribute, proto));
-            }
+                var inner = new Graph(nested.Name) { Doc = nested.DocString, Owner = node };
+                Fill(inner, nested, scope, captures);
+                return inner;
+            }) with { Doc = attribute.DocString });
         }
         proto.Input.Clear();
         proto.Output.Clear();
@@ -258,7 +287,7 @@ internal static class OnnxReader
         node.Unmodelled = proto.ToByteArray();
     }
 
-    private static AttributeValue ReadAttribute(AttributeProto attribute, NodeProto node)
+    private static AttributeValue ReadAttribute(AttributeProto attribute, NodeProto node, Func<GraphProto, Graph> readNested)
     {
         if (attribute.HasRefAttrName)
             return new AttributeValue.Opaque(attribute.ToByteArray());
@@ -278,16 +307,26 @@ internal static class OnnxReader
                 var texts = attribute.Strings.Select(TryText).ToArray();
                 return texts.Contains(null) ? new AttributeValue.Opaque(attribute.ToByteArray()) : new AttributeValue.Texts([.. texts.Select(t => t!)]);
             case AttributeProto.Types.AttributeType.Tensor when attribute.T is not null:
-                return new AttributeValue.Constant(TensorReader.Read(attribute.T, $"attribute '{attribute.Name}' of node {Shown(node)}"));
+                return new AttributeValue.Constant(TensorReader.Read(attribute.T, $"attribute '{attribute.Name}' of node {Shown(node)}")) { Unmodelled = RestWithName(attribute.T) };
+            case AttributeProto.Types.AttributeType.Graph when attribute.G is not null:
+                return new AttributeValue.Subgraph(readNested(attribute.G));
+            case AttributeProto.Types.AttributeType.Graphs:
+                return new AttributeValue.Subgraphs([.. attribute.Graphs.Select(readNested)]);
             case AttributeProto.Types.AttributeType.Graph or AttributeProto.Types.AttributeType.Tensor:
                 throw Invalid($"Cannot read node {Shown(node)}: attribute '{attribute.Name}' says that it holds a {KindOf(attribute)} and holds none.");
-            case AttributeProto.Types.AttributeType.Graphs:
-                throw new TransformRejectedException("unsupported-model", $"Cannot read node {Shown(node)}: attribute '{attribute.Name}' is a list of graphs, which no standard operator has.");
             case AttributeProto.Types.AttributeType.Undefined:
                 throw Invalid($"Cannot read node {Shown(node)}: attribute '{attribute.Name}' has no type and no value.");
             default:
                 return new AttributeValue.Opaque(attribute.ToByteArray());
         }
+    }
+
+    /// <summary>A tensor that is no initializer may have a name too.</summary>
+    private static byte[] RestWithName(TensorProto tensor)
+    {
+        var name = tensor.Name;
+        var rest = Rest(tensor);
+        return name.Length == 0 ? rest : [.. new TensorProto { Name = name }.ToByteArray(), .. rest];
     }
 
     /// <summary>The stated type; files older than IR 2 state none, and the field that is set tells it.</summary>
@@ -301,6 +340,7 @@ internal static class OnnxReader
         : attribute.Floats.Count > 0 ? AttributeProto.Types.AttributeType.Floats
         : attribute.Ints.Count > 0 ? AttributeProto.Types.AttributeType.Ints
         : attribute.Strings.Count > 0 ? AttributeProto.Types.AttributeType.Strings
+        : attribute.Graphs.Count > 0 ? AttributeProto.Types.AttributeType.Graphs
         : AttributeProto.Types.AttributeType.Undefined;
 
     private static void ReadOutputs(Scope scope, GraphProto proto)
@@ -371,7 +411,8 @@ internal static class OnnxReader
         }
     }
 
-    private static string Domain(string domain) => domain == "ai.onnx" ? "" : domain;
+    /// <summary>ONNX's own domain has two names, of which the empty one is used.</summary>
+    public static string Domain(string domain) => domain == "ai.onnx" ? "" : domain;
 
     private static string Shown(string domain) => domain.Length == 0 ? "ai.onnx" : domain;
 
@@ -383,7 +424,7 @@ internal static class OnnxReader
     private static TransformRejectedException Invalid(string message) => new("invalid-model", message);
 
     /// <summary>The names of a graph's file and the values they stand for; a nested graph sees those around it.</summary>
-    private sealed record Scope(Graph Graph, Scope? Outer, Dictionary<string, int> Definitions)
+    private sealed record Scope(Graph Graph, Scope? Outer, Dictionary<string, int> Definitions, Dictionary<string, int> LastNumbers, SparseTensorReader Sparse)
     {
         public Dictionary<string, Value> Own { get; } = new(StringComparer.Ordinal);
 
@@ -396,11 +437,14 @@ internal static class OnnxReader
         {
             if (Outer?.IsDefined(name) != true && Graph.Find(name) is null)
                 return name;
-            for (var i = 1; ; i++)
+            // Numbers go on from the last one: a file may give a name thousands of times.
+            for (var i = LastNumbers.GetValueOrDefault(name) + 1; ; i++)
             {
                 var free = $"{name}_{i}";
-                if (!IsDefined(free) && Graph.Find(free) is null)
-                    return free;
+                if (IsDefined(free) || Graph.Find(free) is not null)
+                    continue;
+                LastNumbers[name] = i;
+                return free;
             }
         }
     }

@@ -8,6 +8,9 @@ namespace TinyMLaaS.Engine.Onnx;
 /// <summary>From the graph to messages. Tensors are shared with the messages, not copied.</summary>
 internal static class OnnxWriter
 {
+    /// <summary>What the tensors of a file may take: protobuf counts in 32 bits, and the rest of the file needs room too.</summary>
+    public const long MostTensorBytes = int.MaxValue - (64 << 20);
+
     public static ModelProto Write(Model model)
     {
         var proto = ModelProto.Parser.ParseFrom(model.Unmodelled.Span);
@@ -20,7 +23,7 @@ internal static class OnnxWriter
             proto.MetadataProps.Add(new StringStringEntryProto { Key = key, Value = value });
         // Before messages are made: protobuf counts their sizes in 32 bits.
         var bytes = TensorBytes(model.Graph);
-        if (bytes > int.MaxValue - (64 << 20))
+        if (bytes > MostTensorBytes)
             throw new TransformRejectedException("model-too-large", $"Cannot write the model: its tensors take {bytes} bytes, and one file holds 2 GiB.");
         proto.Graph = Write(model.Graph);
         return proto;
@@ -39,7 +42,7 @@ internal static class OnnxWriter
         proto.Input.Add(graph.Inputs.Select(Describe));
         proto.Output.Add(graph.Outputs.Select(Describe));
         foreach (var initializer in graph.Initializers)
-            proto.Initializer.Add(Write(initializer.Constant!, initializer.Name));
+            proto.Initializer.Add(Write(initializer.Constant!, initializer.Name, initializer.UnmodelledContent));
         foreach (var node in graph.Nodes)
         {
             proto.Node.Add(Write(node));
@@ -95,11 +98,15 @@ internal static class OnnxWriter
                 break;
             case AttributeValue.Constant a:
                 proto.Type = AttributeProto.Types.AttributeType.Tensor;
-                proto.T = Write(a.Value, "");
+                proto.T = Write(a.Value, "", a.Unmodelled);
                 break;
             case AttributeValue.Subgraph a:
                 proto.Type = AttributeProto.Types.AttributeType.Graph;
                 proto.G = Write(a.Value);
+                break;
+            case AttributeValue.Subgraphs a:
+                proto.Type = AttributeProto.Types.AttributeType.Graphs;
+                proto.Graphs.Add(a.Values.Select(Write));
                 break;
             case AttributeValue.Opaque a:
                 proto = AttributeProto.Parser.ParseFrom(a.Serialized.Span);
@@ -108,12 +115,15 @@ internal static class OnnxWriter
             default:
                 throw new InvalidOperationException($"No form is known for {attribute.GetType().Name}.");
         }
+        if (attribute.Doc.Length > 0)
+            proto.DocString = attribute.Doc;
         return proto;
     }
 
-    private static TensorProto Write(Tensor tensor, string name)
+    private static TensorProto Write(Tensor tensor, string name, ReadOnlyMemory<byte> unmodelled)
     {
-        var proto = new TensorProto { DataType = (int)tensor.Type };
+        var proto = TensorProto.Parser.ParseFrom(unmodelled.Span);
+        proto.DataType = (int)tensor.Type;
         proto.Dims.Add(tensor.Shape);
         if (name.Length > 0)
             proto.Name = name;

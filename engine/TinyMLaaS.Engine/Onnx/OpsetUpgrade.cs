@@ -1,5 +1,7 @@
 using System.Collections.Frozen;
+using Google.Protobuf;
 using TinyMLaaS.Engine.Graphs;
+using TinyMLaaS.Engine.Onnx.Proto;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.Onnx;
@@ -44,12 +46,12 @@ internal static class OpsetUpgrade
         }
         if (!model.Opsets.ContainsKey("") || model.Opset >= Target)
             return isChanged;
-        if (model.HasFunctions)
-            throw Refused([$"it brings functions of its own, written in opset {model.Opset}"], model.Opset);
         var problems = new List<string>();
+        var rest = Functions(model, problems);
         Walk(model.Graph, model.Opset, ShapeInference.Of(model), problems);
         if (problems.Count > 0)
             throw Refused(problems, model.Opset);
+        model.Unmodelled = rest;
         model.Opsets[""] = Target;
         model.IrVersion = Math.Max(model.IrVersion, OnnxVersions.IrOf(Target));
         return true;
@@ -57,6 +59,32 @@ internal static class OpsetUpgrade
 
     private static TransformRejectedException Refused(IReadOnlyList<string> problems, long from) =>
         new("unsupported-opset-upgrade", $"Cannot bring the model from opset {from} to {Target}: {string.Join("; ", problems.Take(20))}{(problems.Count > 20 ? $"; and {problems.Count - 20} more" : "")}. Export it again with opset {Target} or later.");
+
+    /// <summary>What the model carries beside its graph, its functions' opset raised: they are not rewritten, so all their operators must mean in the new one what they meant.</summary>
+    private static ReadOnlyMemory<byte> Functions(Model model, List<string> problems)
+    {
+        if (!model.HasFunctions)
+            return model.Unmodelled;
+        var rest = ModelProto.Parser.ParseFrom(model.Unmodelled.Span);
+        foreach (var function in rest.Functions)
+        {
+            problems.AddRange(OwnOperators(function.Node).Where(o => !Unchanged.Contains(o)).Distinct().Select(o => $"function '{function.Name}' uses {o}, and functions are not rewritten"));
+            foreach (var import in function.OpsetImport.Where(i => OnnxReader.Domain(i.Domain).Length == 0 && i.Version < Target))
+                import.Version = Target;
+        }
+        return rest.ToByteArray();
+    }
+
+    private static IEnumerable<string> OwnOperators(IEnumerable<NodeProto> nodes)
+    {
+        foreach (var node in nodes)
+        {
+            if (OnnxReader.Domain(node.Domain).Length == 0)
+                yield return node.OpType;
+            foreach (var nested in node.Attribute.SelectMany(a => a.Graphs.Append(a.G)).Where(g => g is not null).SelectMany(g => OwnOperators(g.Node)))
+                yield return nested;
+        }
+    }
 
     private static void Walk(Graph graph, long from, ShapeInference types, List<string> problems)
     {

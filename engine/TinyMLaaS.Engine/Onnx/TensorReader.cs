@@ -16,24 +16,9 @@ internal static class TensorReader
     /// <param name="what">The tensor by name, for messages.</param>
     public static Tensor Read(TensorProto proto, string what)
     {
-        if (proto.DataLocation == TensorProto.Types.DataLocation.External || proto.ExternalData.Count > 0)
-            throw new TransformRejectedException("external-data-unsupported", $"Cannot read {what}: its content is in another file, which is not supported yet. Save the model as one file.");
         if (proto.HasSegment)
             throw Invalid($"Cannot read {what}: it is a segment of a tensor, which no runtime supports.");
-        var type = (ElementType)proto.DataType;
-        if (type == ElementType.Undefined || !Enum.IsDefined(type))
-            throw Invalid($"Cannot read {what}: {proto.DataType} is no element type.");
-        long count;
-        long length;
-        try
-        {
-            count = Tensor.CountOf([.. proto.Dims]);
-            length = type.ByteLength(count);
-        }
-        catch (Exception e) when (e is ArgumentException or OverflowException)
-        {
-            throw Invalid($"Cannot read {what}: {Shape(proto)} is no shape that a tensor can have.");
-        }
+        var (type, count, length) = Size(proto, what);
         if (type == ElementType.String)
         {
             Expect(proto, what, "strings", count, proto.StringData.Count);
@@ -46,6 +31,29 @@ internal static class TensorReader
         }
         var bytes = Typed(proto, what, type, count, length);
         return Tensor.FromBytes(type, [.. proto.Dims], bytes);
+    }
+
+    /// <summary>Bytes that the content takes in raw form.</summary>
+    public static long ByteLength(TensorProto proto, string what)
+    {
+        var (type, _, length) = Size(proto, what);
+        return type != ElementType.String ? length : throw Invalid($"Cannot read {what}: text has no raw form.");
+    }
+
+    private static (ElementType Type, long Count, long Length) Size(TensorProto proto, string what)
+    {
+        var type = (ElementType)proto.DataType;
+        if (type == ElementType.Undefined || !Enum.IsDefined(type))
+            throw Invalid($"Cannot read {what}: {proto.DataType} is no element type.");
+        try
+        {
+            var count = Tensor.CountOf([.. proto.Dims]);
+            return (type, count, type.ByteLength(count));
+        }
+        catch (Exception e) when (e is ArgumentException or OverflowException)
+        {
+            throw Invalid($"Cannot read {what}: {Shape(proto)} is no shape that a tensor can have.");
+        }
     }
 
     private static byte[] Typed(TensorProto proto, string what, ElementType type, long count, long length)

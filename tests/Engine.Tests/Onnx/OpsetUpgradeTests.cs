@@ -1,4 +1,6 @@
+using Google.Protobuf;
 using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.Onnx.Proto;
 using TinyMLaaS.Engine.Tests.Graphs;
 using TinyMLaaS.Engine.Transformers;
 
@@ -80,6 +82,46 @@ public sealed class OpsetUpgradeTests
 
         var inputs = Oracle.Inputs(original, seed: 4);
         Oracle.AssertClose(Oracle.Run(original, inputs), Oracle.Run(OnnxFile.ToBytes(model), inputs), 1e-6f, 1e-7f);
+    }
+
+    [Theory]
+    [InlineData("Relu", 12)]
+    [InlineData("Relu", 11)]
+    public void Raises_functions_whose_operators_are_the_same(string op, long opset)
+    {
+        var original = WithFunction(op, opset);
+        var model = OnnxFile.Read(original);
+
+        OpsetUpgrade.Apply(model);
+
+        var inputs = Oracle.Inputs(original, seed: 3);
+        Oracle.AssertClose(Oracle.Run(original, inputs), Oracle.Run(OnnxFile.ToBytes(model), inputs), 0, 0);
+    }
+
+    [Fact]
+    public void Refuses_functions_that_would_have_to_be_rewritten()
+    {
+        var refused = Assert.Throws<TransformRejectedException>(() => OpsetUpgrade.Apply(OnnxFile.Read(WithFunction("Softmax", 12))));
+
+        Assert.Equal("unsupported-opset-upgrade", refused.Code);
+        Assert.Contains("function 'own_relu' uses Softmax", refused.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>y = own_relu(-x)</summary>
+    private static byte[] WithFunction(string op, long opset)
+    {
+        var proto = ModelProto.Parser.ParseFrom(OnnxFile.ToBytes(GraphText.Parse("in x: float[2,3]\na = Neg(x)\ny = test.own:own_relu(a)\nout y", opset)));
+        proto.OpsetImport.Add(new OperatorSetIdProto { Domain = "test.own", Version = 1 });
+        proto.Functions.Add(new FunctionProto
+        {
+            Name = "own_relu",
+            Domain = "test.own",
+            Input = { "i" },
+            Output = { "o" },
+            OpsetImport = { new OperatorSetIdProto { Version = opset } },
+            Node = { new NodeProto { OpType = op, Input = { "i" }, Output = { "o" } } },
+        });
+        return proto.ToByteArray();
     }
 
     [Theory]
