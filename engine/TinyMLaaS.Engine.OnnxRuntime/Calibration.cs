@@ -13,11 +13,16 @@ namespace TinyMLaaS.Engine.OnnxRuntime;
 internal sealed class Calibration
 {
     private readonly Dictionary<(string, CalibrationMethod), (double, double)> _ranges = [];
+    private readonly double _percentile;
 
-    private Calibration(IReadOnlyDictionary<string, TensorStatistics> statistics, int samples)
+    /// <param name="statistics">What each tensor was seen to hold, taken here or elsewhere.</param>
+    /// <param name="samples">Samples run for it.</param>
+    /// <param name="percentile">Share that <see cref="CalibrationMethod.Percentile"/> keeps.</param>
+    public Calibration(IReadOnlyDictionary<string, TensorStatistics> statistics, int samples, double percentile = QuantizeOptions.DefaultPercentile)
     {
         Statistics = statistics;
         Samples = samples;
+        _percentile = percentile;
     }
 
     /// <summary>Statistics of each float tensor asked for, by name.</summary>
@@ -32,7 +37,14 @@ internal sealed class Calibration
         if (!_ranges.TryGetValue((tensor, method), out var range))
         {
             var statistics = Statistics[tensor];
-            _ranges.Add((tensor, method), range = method == CalibrationMethod.MinMax ? (statistics.Minimum, statistics.Maximum) : RangeSearch.LeastSquares(statistics));
+            _ranges.Add((tensor, method), range = method switch
+            {
+                CalibrationMethod.MinMax => (statistics.Minimum, statistics.Maximum),
+                CalibrationMethod.MovingAverage => statistics.MovingRange,
+                CalibrationMethod.Percentile => PercentileRange.Of(statistics, _percentile),
+                CalibrationMethod.Entropy => EntropyRange.Of(statistics),
+                _ => RangeSearch.LeastSquares(statistics),
+            });
         }
         return range;
     }
@@ -46,7 +58,8 @@ internal sealed class Calibration
     /// <param name="threads">Threads of an operator.</param>
     /// <param name="progress">Told the share done.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public static Calibration Run(Model model, IReadOnlyCollection<string> tensors, Dataset dataset, int threads, Action<double> progress, CancellationToken cancellation)
+    /// <param name="percentile">Share that <see cref="CalibrationMethod.Percentile"/> keeps.</param>
+    public static Calibration Run(Model model, IReadOnlyCollection<string> tensors, Dataset dataset, int threads, Action<double> progress, CancellationToken cancellation, double percentile = QuantizeOptions.DefaultPercentile)
     {
         var copy = OnnxFile.Read(OnnxFile.ToBytes(model));
         var known = copy.Graph.Outputs.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
@@ -77,6 +90,6 @@ internal sealed class Calibration
         }
         if (statistics.FirstOrDefault(s => s.Value.NotFinite > 0) is { Key: { } tensor, Value: { } broken })
             throw new TransformRejectedException("not-finite", $"Cannot calibrate: {broken.NotFinite} values of the tensor '{tensor}' are NaN or infinite on this dataset. Check the scale of its samples, or exclude the operators that read it.");
-        return new Calibration(statistics, samples);
+        return new Calibration(statistics, samples, percentile);
     }
 }

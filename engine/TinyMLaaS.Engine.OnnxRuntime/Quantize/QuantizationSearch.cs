@@ -20,6 +20,9 @@ internal sealed class QuantizationSearch
     /// <summary>Share of multiply-accumulates, and of the bytes of weights, that may stay float.</summary>
     public const double LargestFloatShare = 0.2;
 
+    // What operators left float must gain where they do not bring the outputs to that.
+    private const double WorthDecibels = 3;
+
     private const int MostFeeds = 16;
     private const double LargestWork = 1e12;
     private const int MostSteps = 40;
@@ -154,8 +157,8 @@ internal sealed class QuantizationSearch
             choice = choice with { Float = choice.Float.AddRange(best.Value.Choice.Float.Keys.Except(choice.Float.Keys).Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, reason))) };
             error = measured;
         }
-        // Speed is given away only for a gain that is worth naming.
-        if (error.Decibels >= Error.Decibels + 0.5)
+        // Speed and bytes are given away only for outputs that are near enough then, or have lost half of their noise.
+        if (error.Decibels >= EnoughDecibels ? error.Decibels > Error.Decibels : error.Decibels >= Error.Decibels + WorthDecibels)
             (Choice, Error) = (choice, error);
     }
 

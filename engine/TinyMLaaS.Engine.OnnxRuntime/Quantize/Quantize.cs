@@ -59,7 +59,7 @@ public sealed class Quantize : ITransformer
         if (!request.Datasets.TryGetValue(CalibrateRole, out var dataset))
             throw new TransformRejectedException("missing-dataset", "Cannot quantize without samples: give a dataset in the role 'calibrate'.");
         progress.Report(new TransformProgress(0.05, "calibrating"));
-        var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation);
+        var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation, options.Percentile);
         var search = options.Calibration != CalibrationMethod.Auto ? null
             : QuantizationSearch.Run(fused, keys, calibration, dataset, options.PerChannel, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
         cancellation.ThrowIfCancellationRequested();

@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace TinyMLaaS.Engine.Quantization;
 
 /// <summary>
@@ -13,8 +15,14 @@ public sealed class TensorStatistics
     // Below this magnitude everything falls into the two bins around 0: such a tensor cannot be told from zeros after quantization.
     private const int SmallestExponent = -80;
 
+    // How much one feed counts in the moving average.
+    private const double Momentum = 0.01;
+
     private readonly long[] _bins = new long[Bins];
     private int _exponent = SmallestExponent;
+    private long _feeds;
+    private double _decayedMinimum;
+    private double _decayedMaximum;
 
     /// <summary>Values seen, those that are not finite left out.</summary>
     public long Count { get; private set; }
@@ -31,17 +39,24 @@ public sealed class TensorStatistics
     /// <summary>Largest value; 0 when nothing was seen.</summary>
     public double Maximum { get; private set; }
 
+    /// <summary>
+    /// Averages of the feeds' smallest and largest values, in which a feed counts 1 % less for each that came after it; so that one odd feed does not set the range. 0 when nothing was seen.
+    /// Unlike all else here it depends on the order of feeds, so statistics are merged in the order of what they saw.
+    /// </summary>
+    public (double Minimum, double Maximum) MovingRange =>
+        _feeds == 0 ? (0, 0) : (_decayedMinimum / (1 - Math.Pow(1 - Momentum, _feeds)), _decayedMaximum / (1 - Math.Pow(1 - Momentum, _feeds)));
+
     /// <summary>Width of a bin.</summary>
     public double BinWidth => Math.ScaleB(1, _exponent);
 
     /// <summary>Counts: bin i holds values from <c>(i - Bins / 2) * BinWidth</c> up to, and without, the next.</summary>
     public ReadOnlySpan<long> Histogram => _bins;
 
-    /// <summary>Takes values in.</summary>
+    /// <summary>Takes the values of one feed in.</summary>
     public void Add(ReadOnlySpan<float> values)
     {
-        double minimum = Count == 0 ? double.PositiveInfinity : Minimum;
-        double maximum = Count == 0 ? double.NegativeInfinity : Maximum;
+        var minimum = double.PositiveInfinity;
+        var maximum = double.NegativeInfinity;
         foreach (var value in values)
         {
             if (!float.IsFinite(value))
@@ -55,8 +70,11 @@ public sealed class TensorStatistics
             return;
         }
         Grow(minimum, maximum);
-        Minimum = minimum;
-        Maximum = maximum;
+        Minimum = Count == 0 ? minimum : Math.Min(Minimum, minimum);
+        Maximum = Count == 0 ? maximum : Math.Max(Maximum, maximum);
+        _feeds++;
+        _decayedMinimum = (_decayedMinimum * (1 - Momentum)) + (Momentum * minimum);
+        _decayedMaximum = (_decayedMaximum * (1 - Momentum)) + (Momentum * maximum);
         var inverse = Math.ScaleB(1, -_exponent);
         foreach (var value in values)
         {
@@ -70,7 +88,7 @@ public sealed class TensorStatistics
         Count = Zeros + _bins.Sum();
     }
 
-    /// <summary>Takes in what another has seen; the result is what one would have that had seen both.</summary>
+    /// <summary>Takes in what another has seen; the result is what one would have that had seen both, the other's feeds last.</summary>
     public void Merge(TensorStatistics other)
     {
         NotFinite += other.NotFinite;
@@ -80,12 +98,74 @@ public sealed class TensorStatistics
         Maximum = Count == 0 ? other.Maximum : Math.Max(Maximum, other.Maximum);
         Zeros += other.Zeros;
         Count += other.Count;
+        var decay = Math.Pow(1 - Momentum, other._feeds);
+        _decayedMinimum = (_decayedMinimum * decay) + other._decayedMinimum;
+        _decayedMaximum = (_decayedMaximum * decay) + other._decayedMaximum;
+        _feeds += other._feeds;
         while (_exponent < other._exponent)
             JoinPairs();
         var shift = _exponent - other._exponent;
         for (var i = 0; i < Bins; i++)
             _bins[((i - (Bins / 2)) >> shift) + (Bins / 2)] += other._bins[i];
     }
+
+    /// <summary>All that it holds, as JSON: statistics taken at one place can be stored, merged and used at another. Only bins that are not empty are listed, as place and count.</summary>
+    public JsonObject ToJson()
+    {
+        var bins = new JsonArray();
+        for (var i = 0; i < Bins; i++)
+        {
+            if (_bins[i] > 0)
+                bins.Add(new JsonArray(i, _bins[i]));
+        }
+        return new JsonObject
+        {
+            ["minimum"] = Minimum,
+            ["maximum"] = Maximum,
+            ["zeros"] = Zeros,
+            ["notFinite"] = NotFinite,
+            ["feeds"] = _feeds,
+            ["decayedMinimum"] = _decayedMinimum,
+            ["decayedMaximum"] = _decayedMaximum,
+            ["binWidthExponent"] = _exponent,
+            ["bins"] = bins,
+        };
+    }
+
+    /// <summary>Reads what <see cref="ToJson"/> wrote.</summary>
+    /// <exception cref="FormatException">It is not that.</exception>
+    public static TensorStatistics FromJson(JsonNode? json)
+    {
+        try
+        {
+            var result = new TensorStatistics
+            {
+                Minimum = Number(json!["minimum"]),
+                Maximum = Number(json["maximum"]),
+                Zeros = Whole(json["zeros"]),
+                NotFinite = Whole(json["notFinite"]),
+                _feeds = Whole(json["feeds"]),
+                _decayedMinimum = Number(json["decayedMinimum"]),
+                _decayedMaximum = Number(json["decayedMaximum"]),
+                _exponent = json["binWidthExponent"]!.GetValue<int>(),
+            };
+            foreach (var bin in json["bins"]!.AsArray())
+                result._bins[bin![0]!.GetValue<int>()] = Whole(bin[1]);
+            result.Count = checked(result.Zeros + result._bins.Aggregate(0L, (sum, n) => checked(sum + n)));
+            // 118: bins of a width beyond would hold numbers that no float is.
+            var isSound = result.Minimum <= result.Maximum && result._exponent is >= SmallestExponent and <= 118 && (result.Count > 0) == (result._feeds > 0)
+                && result.Maximum < Bins / 2 * result.BinWidth && result.Minimum >= -(Bins / 2) * result.BinWidth;
+            return isSound ? result : throw new FormatException("The statistics contradict themselves: range, width of bins and counts do not go together.");
+        }
+        catch (Exception e) when (e is NullReferenceException or InvalidOperationException or IndexOutOfRangeException or ArgumentOutOfRangeException or OverflowException or ArgumentNullException)
+        {
+            throw new FormatException("These are no statistics of a tensor.", e);
+        }
+    }
+
+    private static double Number(JsonNode? node) => node!.GetValue<double>() is var value && double.IsFinite(value) ? value : throw new OverflowException();
+
+    private static long Whole(JsonNode? node) => node!.GetValue<long>() is >= 0 and var value ? value : throw new OverflowException();
 
     private void Grow(double minimum, double maximum)
     {

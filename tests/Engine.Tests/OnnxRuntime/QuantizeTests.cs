@@ -8,6 +8,7 @@ using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.OnnxRuntime;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
+using TinyMLaaS.Engine.Quantization;
 using TinyMLaaS.Engine.Tests.Datasets;
 using TinyMLaaS.Engine.Tests.Graphs;
 using TinyMLaaS.Engine.Transformers;
@@ -140,6 +141,38 @@ public sealed class QuantizeTests : IDisposable
         using var session = RuntimeSession.Open(quantized, cancellation: TestContext.Current.CancellationToken);
         float Run(float x) => session.Run([Tensor.From<float>([1, 1], [x])])[0].As<float>()[0];
         Assert.Equal([-2f, 0.3f, 3.1f, 3.1f, 0.02f], new[] { -9f, 0.3f, 3.1f, 9f, 0.021f }.Select(x => MathF.Round(Run(x), 4)));
+    }
+
+    [Theory]
+    [InlineData("min-max")]
+    [InlineData("percentile")]
+    [InlineData("mse")]
+    [InlineData("entropy")]
+    [InlineData("moving-average")]
+    public void Chooses_the_range_as_asked(string method)
+    {
+        // Cubes have tails that most ways cut, each at another place.
+        float[] values = [.. Values(3000, 8).Select(v => v * v * v)];
+        var data = Dataset.Open(_folder.Write("range/x.npy", ArrayWriter.Npy("<f4", [values.Length / 2, 2], values)));
+        var (_, _, report) = TransformText("in x: float[N,2]\nconst w: float[2,2] = 1 0 0 1\ny = Gemm(x, w) @g\nout y", data, $$"""{"calibration":"{{method}}","percentile":95}""");
+        var statistics = new TensorStatistics();
+        foreach (var feed in values.Chunk(2))
+            statistics.Add(feed);
+        var (minimum, maximum) = method switch
+        {
+            "min-max" => (values.Min(), values.Max()),
+            "percentile" => PercentileRange.Of(statistics, 95),
+            "mse" => RangeSearch.LeastSquares(statistics),
+            "entropy" => EntropyRange.Of(statistics),
+            _ => statistics.MovingRange,
+        };
+        var tensor = report["tensors"]!.AsArray().Single()!;
+        Assert.Equal(method, tensor["method"]!.GetValue<string>());
+        // Rounding the zero point moves the ends by up to half a step.
+        var step = tensor["scale"]!.GetValue<float>();
+        Assert.Equal(maximum - minimum, step * 255d, 1e-4);
+        Assert.InRange(tensor["maximum"]!.GetValue<double>(), maximum - (step * 0.51), maximum + (step * 0.51));
+        Assert.Equal(method is "percentile" or "entropy" or "moving-average", maximum < values.Max());
     }
 
     [Fact]
@@ -294,7 +327,7 @@ public sealed class QuantizeTests : IDisposable
         Assert.Equal(2, names.Split('\n').Length);
         Assert.Contains("role 'calibrate'", Refusal("missing-dataset", null), StringComparison.Ordinal);
         Assert.Contains("gives [3,8,7]", Refusal("invalid-dataset", Samples(1, 3, 8, 7)), StringComparison.Ordinal);
-        Refusal("invalid-option", Samples(1, 3, 8, 8), """{"calibration":"entropy"}""");
+        Refusal("invalid-option", Samples(1, 3, 8, 8), """{"calibration":"maximum"}""");
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using TinyMLaaS.Engine.Quantization;
 
 namespace TinyMLaaS.Engine.Tests.Quantization;
@@ -100,5 +101,116 @@ public sealed class TensorStatisticsTests
         var (low, high) = RangeSearch.LeastSquares(Of(uniform));
         Assert.InRange(low, -1, -0.97);
         Assert.InRange(high, 0.97, 1);
+    }
+
+    [Fact]
+    public void Averages_the_ranges_of_feeds_the_later_counting_more()
+    {
+        // Weights 0.9801, 0.99 and 1 of three feeds, by hand; what is merged comes later.
+        const double all = 0.9801 + 0.99 + 1;
+        var whole = Of([-1, 2], [-2, 3], [-4, 10]).MovingRange;
+        Assert.Equal((0.9801 * -1) + (0.99 * -2) + -4, whole.Minimum * all, 9);
+        Assert.Equal((0.9801 * 2) + (0.99 * 3) + 10, whole.Maximum * all, 9);
+        var merged = Of([-1, 2]);
+        merged.Merge(Of([-2, 3], [-4, 10]));
+        Assert.Equal(whole.Minimum, merged.MovingRange.Minimum, 12);
+        Assert.Equal(whole.Maximum, merged.MovingRange.Maximum, 12);
+        Assert.Equal((0d, 0d), Of().MovingRange);
+    }
+
+    [Fact]
+    public void Survives_being_written_and_read()
+    {
+        float[] first = [.. Gaussian(500, 1), 0, float.NaN], second = Gaussian(500, 2, 50);
+        var read = TensorStatistics.FromJson(JsonNode.Parse(Of(first).ToJson().ToJsonString()));
+        AssertSame(Of(first), read);
+        Assert.Equal(Of(first).MovingRange, read.MovingRange);
+        // What was read can be merged as what was seen.
+        read.Merge(TensorStatistics.FromJson(Of(second).ToJson()));
+        AssertSame(Of(first, second), read);
+        AssertSame(Of(), TensorStatistics.FromJson(Of().ToJson()));
+    }
+
+    [Theory]
+    [InlineData("minimum", "null")]
+    [InlineData("maximum", "-100")]
+    [InlineData("maximum", "1e300")]
+    [InlineData("zeros", "-1")]
+    [InlineData("feeds", "0")]
+    [InlineData("binWidthExponent", "5000")]
+    [InlineData("binWidthExponent", "-60")]
+    [InlineData("bins", "[[2048,1]]")]
+    [InlineData("bins", "[[1,9223372036854775807],[2,9223372036854775807]]")]
+    [InlineData("bins", "7")]
+    public void Refuses_what_it_did_not_write(string member, string value)
+    {
+        var json = Of([-1, 0, 1]).ToJson();
+        json[member] = JsonNode.Parse(value);
+        Assert.Throws<FormatException>(() => TensorStatistics.FromJson(json));
+        json.Remove(member);
+        Assert.Throws<FormatException>(() => TensorStatistics.FromJson(json));
+    }
+
+    [Theory]
+    [InlineData(99)]
+    [InlineData(95)]
+    [InlineData(90.5)]
+    public void Finds_the_percentiles_of_the_sorted_values(double percent)
+    {
+        float[] values = [.. Gaussian(5000, 3), .. Gaussian(5000, 4).Select(v => Math.Max(v, 0) * 3)];
+        var statistics = Of(values);
+        var (low, high) = PercentileRange.Of(statistics, percent);
+        var sorted = values.Order().ToArray();
+        var cut = (int)Math.Round(values.Length * (100 - percent) / 200);
+        // A bin's content is not known closer than its width.
+        Assert.Equal(sorted[cut], low, statistics.BinWidth);
+        Assert.Equal(sorted[^(cut + 1)], high, statistics.BinWidth);
+        Assert.Equal((statistics.Minimum, statistics.Maximum), PercentileRange.Of(statistics, 100));
+    }
+
+    [Fact]
+    public void Gives_zeros_their_place_among_the_percentiles()
+    {
+        Assert.Equal((0d, 0d), PercentileRange.Of(Of([0, 0, 0, 0, 0, 0, 0, 0, 0, 5]), 70));
+        Assert.Equal((0d, 0d), PercentileRange.Of(Of(), 99));
+        Assert.Throws<ArgumentOutOfRangeException>(() => PercentileRange.Of(Of([1]), 0));
+    }
+
+    [Fact]
+    public void Takes_the_threshold_of_the_least_divergence_of_all()
+    {
+        float[] values = [.. Gaussian(20_000, 5), 40];
+        var statistics = Of(values);
+        var magnitudes = new double[1024];
+        foreach (var value in values)
+            magnitudes[(int)(Math.Abs(value) / statistics.BinWidth)]++;
+        // The definition, term by term: clip, round each group of bins to its mean over those that hold something, compare.
+        double Divergence(int bins)
+        {
+            double[] kept = magnitudes[..bins], clipped = [.. kept];
+            clipped[^1] += magnitudes[bins..].Sum();
+            var rounded = Enumerable.Range(0, 128).SelectMany(level =>
+            {
+                var group = kept[(level * bins / 128)..((level + 1) * bins / 128)];
+                return group.Select(g => g > 0 ? group.Sum() / group.Count(x => x > 0) : 0);
+            }).ToArray();
+            return clipped.Zip(rounded, (p, q) => p == 0 ? 0 : p / clipped.Sum() * Math.Log(p / clipped.Sum() / Math.Max(q / rounded.Sum(), 1e-4 / bins))).Sum();
+        }
+        var best = Enumerable.Range(128, 1024 - 128 + 1).Where(b => magnitudes[..b].Sum() > 0).MinBy(Divergence);
+        var (low, high) = EntropyRange.Of(statistics);
+        Assert.Equal(best * statistics.BinWidth, high, 9);
+        // It clips the outlier, and keeps what most values need.
+        Assert.InRange(high, 2.5, 20);
+        Assert.Equal(Math.Max(statistics.Minimum, -high), low, 9);
+    }
+
+    [Fact]
+    public void Clips_nothing_where_all_magnitudes_are_as_frequent()
+    {
+        var uniform = Enumerable.Range(0, 100_000).Select(i => (i / 50_000f) - 1 + 1e-5f).ToArray();
+        var (low, high) = EntropyRange.Of(Of(uniform));
+        Assert.InRange(high, 0.97, 1);
+        Assert.InRange(low, -1, -0.97);
+        Assert.Equal((0d, 0d), EntropyRange.Of(Of([0, 0])));
     }
 }
