@@ -4,7 +4,8 @@ using TinyMLaaS.Engine.Quantization;
 namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 
 /// <summary>Writes a plan into the graph: QuantizeLinear and DequantizeLinear around tensors, integers behind DequantizeLinear for weights and biases.</summary>
-internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDictionary<Value, QuantizationParameters> parameters, bool perChannel)
+internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDictionary<Value, QuantizationParameters> parameters, bool perChannel,
+    IReadOnlyDictionary<string, float[]> biasShifts)
 {
     private readonly Dictionary<float, Value> _scales = [];
     private readonly Dictionary<(ElementType, int, long), Value> _zeros = [];
@@ -54,7 +55,8 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
         {
             var channels = QuantizationPlan.OutputChannels(node);
             float[] values = node.Is("Gemm") ? QuantizationPlan.RowOf(bias.Constant!, channels)! : bias.Constant!.As<float>().ToArray();
-            var integers = weight.QuantizeBias([.. values.Select(b => b * beta)], input.Scale);
+            var shifts = biasShifts.GetValueOrDefault(QuantizationDraft.Key(node)!);
+            var integers = weight.QuantizeBias([.. values.Select((b, i) => (b * beta) + (shifts?[i] ?? 0))], input.Scale);
             var grid = weight.Scales.Select(s => s * input.Scale).ToArray();
             node.SetInput(2, Dequantize(Tensor.From<int>([values.Length], integers), grid, 0, bias.Name, node));
         }

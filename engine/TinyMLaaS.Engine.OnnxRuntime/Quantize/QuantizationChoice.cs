@@ -12,5 +12,8 @@ internal sealed record QuantizationChoice(CalibrationMethod Method)
     /// <summary>Nodes that stay float, by their first output, and why.</summary>
     public ImmutableDictionary<string, string> Float { get; init; } = ImmutableDictionary.Create<string, string>(StringComparer.Ordinal);
 
+    /// <summary>What is added to the biases of operators, by first output; one number for each output channel.</summary>
+    public IReadOnlyDictionary<string, float[]> BiasShifts { get; init; } = ImmutableDictionary<string, float[]>.Empty;
+
     public CalibrationMethod MethodOf(string tensor) => Methods.GetValueOrDefault(tensor, Method);
 }

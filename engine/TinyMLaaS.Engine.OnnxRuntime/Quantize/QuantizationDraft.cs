@@ -8,6 +8,7 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 internal sealed class QuantizationDraft
 {
     private readonly bool _perChannel;
+    private readonly QuantizationChoice _choice;
     private QdqWriter? _writer;
 
     /// <param name="facts">The fused float network, of which this is the only user if it is written.</param>
@@ -19,6 +20,7 @@ internal sealed class QuantizationDraft
     {
         Model = facts.Model;
         _perChannel = perChannel;
+        _choice = choice;
         Plan = QuantizationPlan.Of(facts, Model.Graph.Nodes.Where(n => Key(n) is { } key && (excluded.Contains(key) || choice.Float.ContainsKey(key))).ToHashSet(),
             node => Key(node) is { } key && choice.Float.TryGetValue(key, out var reason) ? reason : null);
         Grids = calibration is null ? [] : ChooseGrids(Plan, calibration, choice);
@@ -44,7 +46,7 @@ internal sealed class QuantizationDraft
     /// <summary>Writes the plan into the network and gives its bytes. Call once.</summary>
     public byte[] Write()
     {
-        _writer = new QdqWriter(Model.Graph, Plan, Grids, _perChannel);
+        _writer = new QdqWriter(Model.Graph, Plan, Grids, _perChannel, _choice.BiasShifts);
         _writer.Write();
         return OnnxFile.ToBytes(Model);
     }

@@ -9,7 +9,7 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// <summary>
 /// Chooses by measured output error, on feeds of the calibration data: the range of each tensor, and what stays float where integers alone do not reach <see cref="EnoughDecibels"/>.
 /// <para>Small errors add up independently, so each rounding is measured alone, in a network that is float otherwise; what the sum predicts is then measured as a whole and kept only if it is
-/// better. What stays float is chosen greedily by predicted gain for its cost in multiply-accumulates, within <see cref="LargestFloatShare"/> of these and of the bytes of weights.</para>
+/// better; so is the correction of biases. What stays float is chosen greedily by predicted gain for its cost in multiply-accumulates, within <see cref="LargestFloatShare"/> of these and of the bytes of weights.</para>
 /// <para>Work is bounded: a fixed number of networks for each tensor, and so few feeds that all of it stays within <see cref="LargestWork"/>.</para>
 /// </summary>
 internal sealed class QuantizationSearch
@@ -23,7 +23,7 @@ internal sealed class QuantizationSearch
     // What operators left float must gain where they do not bring the outputs to that.
     private const double WorthDecibels = 3;
 
-    private const int MostFeeds = 16;
+    private const int MostFeeds = 64;
     private const double LargestWork = 1e12;
     private const int MostSteps = 40;
 
@@ -66,6 +66,9 @@ internal sealed class QuantizationSearch
     /// <summary>Its error.</summary>
     public OutputError.Error Error { get; private set; }
 
+    /// <summary>What correcting biases gained, in dB; null when it gained nothing and was not kept.</summary>
+    public double? BiasGain { get; private set; }
+
     /// <summary>Share of the multiply-accumulates that stay float with it.</summary>
     public double FloatShare => FloatShares(Draft(Choice).Plan).Macs;
 
@@ -80,6 +83,7 @@ internal sealed class QuantizationSearch
     {
         var search = new QuantizationSearch(fused, excluded, calibration, dataset, perChannel, cancellation);
         search.ChooseRanges(progress);
+        search.CorrectBiases(dataset, cancellation);
         search.ChooseFloat(progress);
         return search;
     }
@@ -117,6 +121,13 @@ internal sealed class QuantizationSearch
         }
         if (mixed.Methods.Count > 0)
             KeepIfBetter(mixed);
+    }
+
+    private void CorrectBiases(Dataset dataset, CancellationToken cancellation)
+    {
+        var before = Error;
+        if (KeepIfBetter(Choice with { BiasShifts = BiasCorrection.Measure(_fused, Draft(Choice), dataset, _perChannel, cancellation) }))
+            BiasGain = Error.Decibels - before.Decibels;
     }
 
     private bool KeepIfBetter(QuantizationChoice choice)

@@ -121,6 +121,7 @@ public sealed class Quantize : ITransformer
         ["sqnrDb"] = Math.Round(search.Error.Decibels, 2),
         ["worstOutput"] = search.Error.WorstOutput,
         ["worstOutputSqnrDb"] = Math.Round(search.Error.WorstDecibels, 2),
+        ["biasCorrectionGainDb"] = search.BiasGain is { } gain ? Math.Round(gain, 2) : null,
         ["floatMacShare"] = Math.Round(search.FloatShare, 4),
     };
 

@@ -131,6 +131,52 @@ public sealed class QuantizationSearchTests : IDisposable
     }
 
     [Fact]
+    public void Gives_back_what_rounding_shifts_on_average()
+    {
+        // All inputs are 0.3 or 0.7 and all weights lie above their nearest integer by up to half a step: every error has the same sign, and the sum of 16 of them is a shift.
+        const string graph = """
+            in x: float[N,16]
+            const w: float[2,16] = 127 1.4 2.4 3.4 4.4 5.4 6.4 7.4 8.4 9.4 10.4 11.4 12.4 13.4 14.4 15.4 127 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4 1.4
+            const b: float[2] = 10 -3
+            y = Gemm(x, w, b) @g transB=1
+            out y
+            """;
+        var samples = Dataset.Open(_folder.Write("shift/x.npy", ArrayWriter.Npy("<f4", [6, 16], [.. Enumerable.Range(0, 96).Select(i => i * 7 % 3 == 0 ? 0.3f : 0.7f)])));
+        var corrected = Quantized(graph, samples, "{}");
+        var plain = Quantized(graph, samples, """{"calibration":"mse"}""");
+        Assert.InRange(corrected.Report["search"]!["biasCorrectionGainDb"]!.GetValue<double>(), 6, 100);
+        Assert.InRange(corrected.Sqnr - plain.Sqnr, 6, 100);
+        // The biases' integers, back on their grid: higher than the float bias by 0.4 * (mean of the 15 inputs), summed, for each channel.
+        float[] Bias(byte[] bytes)
+        {
+            var node = OnnxFile.Read(bytes).Graph.Nodes.Single(n => n.Is("Gemm")).Input(2)!.Producer!;
+            return [.. node.Input(0)!.Constant!.As<int>().ToArray().Zip(node.Input(1)!.Constant!.As<float>().ToArray(), (q, s) => q * s)];
+        }
+        var means = Enumerable.Range(0, 16).Select(c => Enumerable.Range(0, 6).Average(r => ((r * 16) + c) * 7 % 3 == 0 ? 0.3 : 0.7)).ToArray();
+        var shift = 0.4 * means.Skip(1).Sum();
+        // The rounding of the inputs, whose grid is 0.7 / 255, adds a little.
+        Assert.Equal([10 + shift, -3 + shift], Bias(corrected.Bytes).Select(v => (double)v), new Within(0.25));
+        Assert.Equal([10, -3], Bias(plain.Bytes).Select(v => (double)v), new Within(0.01));
+    }
+
+    [Fact]
+    public void Gives_back_nothing_where_rounding_shifts_nothing()
+    {
+        // Integers throughout, on grids that hold them: there is no error to correct.
+        const string graph = "in x: float[N,2]\nconst w: float[2,2] = 127 3 -127 5\nconst b: float[2] = 1 2\ny = Gemm(x, w, b) @g transB=1\nout y";
+        var samples = Dataset.Open(_folder.Write("whole/x.npy", ArrayWriter.Npy<float>("<f4", [3, 2], 0, 255, 10, 20, 30, 40)));
+        var (_, _, report) = Quantized(graph, samples, "{}");
+        Assert.Null(report["search"]!["biasCorrectionGainDb"]);
+    }
+
+    private sealed class Within(double tolerance) : IEqualityComparer<double>
+    {
+        public bool Equals(double x, double y) => Math.Abs(x - y) <= tolerance;
+
+        public int GetHashCode(double obj) => 0;
+    }
+
+    [Fact]
     public void Gives_the_same_bytes_again()
     {
         var samples = Samples(12, 4);
