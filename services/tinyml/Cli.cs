@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using Spectre.Console;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Tinyml.Demo;
+using TinyMLaaS.Tinyml.Networks;
 using TinyMLaaS.Tinyml.Resources;
 using TinyMLaaS.Tinyml.Runs;
 using TinyMLaaS.Tinyml.Servers;
@@ -24,6 +25,9 @@ internal static class Cli
         {
             DemoCommand.Create(options, terminal),
             RunCommand.Create(options, terminal),
+            InspectCommand.Create(options, terminal),
+            EvalCommand.Create(options, terminal),
+            CompareCommand.Create(options, terminal),
             ServeCommand.Create(options, terminal),
             TransformersCommand.Create(options, terminal),
             RunsCommand.Create(options, terminal),

@@ -31,16 +31,48 @@ public static class Evaluation
         if (metric is Metric.Top1 or Metric.AucMse && !bound.HasLabels)
             throw new TransformRejectedException("invalid-dataset", $"The metric '{Metrics.Name(metric)}' needs labels, and the dataset '{dataset.Path}' has none. Add 'labels:' to its yaml.");
         var measure = Metrics.Start(metric, bound.Window?.Reduce ?? WindowReduce.Mean);
+        var samples = Feed(session, other, bound, [measure], progress);
+        return new EvaluationResult(metric, measure.Value(), samples);
+    }
+
+    /// <summary>Compares a network with a reference on the same samples, in one pass.</summary>
+    /// <param name="model">An ONNX file's bytes.</param>
+    /// <param name="reference">Another one's, with the same inputs and outputs.</param>
+    /// <param name="dataset">Samples; labels are not used.</param>
+    /// <param name="progress">Told the share done after each sample.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="TransformRejectedException">As <see cref="Measure"/>, and <c>different-inputs</c>.</exception>
+    public static Comparison Compare(byte[] model, byte[] reference, Dataset dataset, Action<double>? progress = null, CancellationToken cancellation = default)
+    {
+        using var session = RuntimeSession.Open(model, cancellation: cancellation);
+        using var other = RuntimeSession.Open(reference, cancellation: cancellation);
+        var (names, expected) = (session.Inputs.Select(i => i.Name).ToArray(), other.Inputs.Select(i => i.Name).ToArray());
+        if (!names.SequenceEqual(expected))
+            throw new TransformRejectedException("different-inputs", $"Cannot compare networks with different inputs: one takes {string.Join(", ", names)}, the other {string.Join(", ", expected)}.");
+        var bound = dataset.Bind(session.Inputs);
+        var reduce = bound.Window?.Reduce ?? WindowReduce.Mean;
+        var (sqnr, agreement, difference) = (Metrics.Start(Metric.Sqnr, reduce), Metrics.Start(Metric.Agreement, reduce), Metrics.StartLargestDifference());
+        var samples = Feed(session, other, bound, [sqnr, agreement, difference], progress);
+        return new Comparison(sqnr.Value(), agreement.Value(), difference.Value(), samples);
+    }
+
+    private static int Feed(RuntimeSession session, RuntimeSession? reference, BoundDataset bound, IReadOnlyList<Metrics> measures, Action<double>? progress)
+    {
         var samples = 0;
         foreach (var sample in bound.Samples())
         {
             foreach (var feed in sample.Feeds)
-                measure.Add(feed, session.Run(feed), other?.Run(feed));
-            measure.Finish(sample.Label);
+            {
+                var (outputs, expected) = (session.Run(feed), reference?.Run(feed));
+                foreach (var measure in measures)
+                    measure.Add(feed, outputs, expected);
+            }
+            foreach (var measure in measures)
+                measure.Finish(sample.Label);
             samples++;
             progress?.Invoke(samples / (double)bound.Count);
         }
-        return new EvaluationResult(metric, measure.Value(), samples);
+        return samples;
     }
 
     /// <summary>The values of a float tensor.</summary>

@@ -19,6 +19,8 @@ internal abstract class Metrics
         _ => new SignalToNoise(),
     };
 
+    public static Metrics StartLargestDifference() => new LargestDifference();
+
     public abstract void Add(IReadOnlyList<Tensor> feed, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? reference);
 
     public abstract void Finish(long? label);
@@ -55,6 +57,19 @@ internal abstract class Metrics
         if (input.Length != output.Length || input.Length == 0)
             throw new TransformRejectedException("unsuitable-metric", $"The reconstruction error needs a first output as large as the first input; they have {output.Length} and {input.Length} elements.");
         return input.Zip(output).Sum(p => (p.First - p.Second) * (p.First - p.Second)) / input.Length;
+    }
+
+    private static IEnumerable<(double[] Expected, double[] Got)> Pairs(IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor> reference)
+    {
+        if (outputs.Count != reference.Count)
+            throw new TransformRejectedException("unsuitable-metric", $"The network has {outputs.Count} outputs and the reference {reference.Count}; networks that are compared must give the same.");
+        for (var i = 0; i < reference.Count; i++)
+        {
+            var expected = Evaluation.Values(reference[i], $"reference's output {i}");
+            var got = Evaluation.Values(outputs[i], $"network's output {i}");
+            yield return expected.Length == got.Length ? (expected, got) : throw new TransformRejectedException(
+                "unsuitable-metric", $"Output {i} has {got.Length} elements and the reference's {expected.Length}; networks that are compared must give the same.");
+        }
     }
 
     private sealed class Scores(WindowReduce reduce)
@@ -149,16 +164,12 @@ internal abstract class Metrics
 
         public override void Add(IReadOnlyList<Tensor> feed, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? reference)
         {
-            for (var i = 0; i < reference!.Count; i++)
+            foreach (var (expected, got) in Pairs(outputs, reference!))
             {
-                var expected = Evaluation.Values(reference[i], $"reference's output {i}");
-                var got = Evaluation.Values(outputs[i], $"network's output {i}");
-                if (expected.Length != got.Length)
-                    throw new TransformRejectedException("unsuitable-metric", $"Output {i} has {got.Length} elements and the reference's {expected.Length}; networks that are compared must give the same.");
-                for (var j = 0; j < expected.Length; j++)
+                for (var i = 0; i < expected.Length; i++)
                 {
-                    _signal += expected[j] * expected[j];
-                    _noise += (expected[j] - got[j]) * (expected[j] - got[j]);
+                    _signal += expected[i] * expected[i];
+                    _noise += (expected[i] - got[i]) * (expected[i] - got[i]);
                 }
             }
         }
@@ -169,5 +180,26 @@ internal abstract class Metrics
 
         // Equal outputs have no noise; 200 dB is beyond what 32-bit floats can show and stays a number in JSON. So does -200 for a signal of nothing.
         public override double Value() => _noise == 0 ? 200 : Math.Clamp(10 * Math.Log10(_signal / _noise), -200, 200);
+    }
+
+    /// <summary>The largest difference of any two elements of the outputs.</summary>
+    private sealed class LargestDifference : Metrics
+    {
+        private double _largest;
+
+        public override void Add(IReadOnlyList<Tensor> feed, IReadOnlyList<Tensor> outputs, IReadOnlyList<Tensor>? reference)
+        {
+            foreach (var (expected, got) in Pairs(outputs, reference!))
+            {
+                for (var i = 0; i < expected.Length; i++)
+                    _largest = Math.Max(_largest, Math.Abs(expected[i] - got[i]));
+            }
+        }
+
+        public override void Finish(long? label)
+        {
+        }
+
+        public override double Value() => _largest;
     }
 }

@@ -21,24 +21,23 @@ internal static class PackageJson
     /// <summary>What a caller of a network must know, and what it costs.</summary>
     public static JsonObject Describe(Model model)
     {
-        var costs = ModelCosts.Of(model);
-        var types = ShapeInference.Of(model);
+        var description = ModelDescription.Of(model);
         return new JsonObject
         {
-            ["inputs"] = new JsonArray([.. model.Graph.RequiredInputs.Select(i => Describe(i, types[i]))]),
-            ["outputs"] = new JsonArray([.. model.Graph.Outputs.Select(o => Describe(o, types[o]))]),
-            ["opset"] = model.Opset,
-            ["irVersion"] = model.IrVersion,
-            ["parameters"] = costs.Parameters,
-            ["macs"] = costs.Macs,
+            ["inputs"] = new JsonArray([.. description.Inputs.Select(Describe)]),
+            ["outputs"] = new JsonArray([.. description.Outputs.Select(Describe)]),
+            ["opset"] = description.Opset,
+            ["irVersion"] = description.IrVersion,
+            ["parameters"] = description.Parameters,
+            ["macs"] = description.Macs,
+            ["peakActivationBytes"] = description.PeakActivationBytes,
         };
     }
 
-    /// <summary>A value: type null when it is no tensor, extents as numbers, symbols or null, shape null when not even the rank is known.</summary>
-    private static JsonObject Describe(Value value, TensorType type) => new()
+    private static JsonObject Describe(ValueDescription value) => new()
     {
         ["name"] = value.Name,
-        ["type"] = type.Element == ElementType.Undefined ? null : type.Element.ToString().ToLowerInvariant(),
-        ["shape"] = type.Shape is { } shape ? new JsonArray([.. shape.Select(d => d.Value is { } extent ? JsonValue.Create(extent) : d.Symbol is { } symbol ? JsonValue.Create(symbol) : (JsonNode?)null)]) : null,
+        ["type"] = value.Type,
+        ["shape"] = value.Shape is { } shape ? new JsonArray([.. shape.Select(e => JsonSerializer.SerializeToNode(e))]) : null,
     };
 }

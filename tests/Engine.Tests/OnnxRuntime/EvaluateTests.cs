@@ -76,4 +76,25 @@ public sealed class EvaluateTests : IDisposable
     [Fact]
     public void Refuses_to_work_without_a_dataset() =>
         Assert.Equal("missing-dataset", Assert.Throws<TransformRejectedException>(() => Transform(null, "{}")).Code);
+
+    // x is one row (1, 2, 3) of each order: the reference gives 2x, the other -x. Noise is 3x, so 10 log10(4/9) dB; the largest difference is 3 * 3.
+    [Fact]
+    public void Compares_two_networks_in_one_pass()
+    {
+        var comparison = Evaluation.Compare(
+            OnnxFile.ToBytes(GraphText.Parse("in x: float[N,3]\ny = Neg(x)\nout y")), OnnxFile.ToBytes(GraphText.Parse("in x: float[N,3]\ny = Add(x, x)\nout y")), Data(labels: false), cancellation: TestContext.Current.CancellationToken);
+        Assert.Equal(-3.52183, comparison.SqnrDb, 1e-4);
+        Assert.Equal((0d, 9d, 4), (comparison.Agreement, comparison.MaxAbsDiff, comparison.Samples));
+    }
+
+    [Theory]
+    [InlineData("in z: float[N,3]\ny = Neg(z)\nout y", "different-inputs", "one takes x, the other z")]
+    [InlineData("in x: float[N,3]\ny = Neg(x)\nz = Neg(y)\nout y\nout z", "unsuitable-metric", "has 1 outputs and the reference 2")]
+    public void Refuses_to_compare_networks_that_take_or_give_other_things(string reference, string code, string says)
+    {
+        var refusal = Assert.Throws<TransformRejectedException>(() => Evaluation.Compare(
+            OnnxFile.ToBytes(GraphText.Parse("in x: float[N,3]\ny = Neg(x)\nout y")), OnnxFile.ToBytes(GraphText.Parse(reference)), Data(labels: false), cancellation: TestContext.Current.CancellationToken));
+        Assert.Equal(code, refusal.Code);
+        Assert.Contains(says, refusal.Message, StringComparison.Ordinal);
+    }
 }

@@ -18,7 +18,7 @@ public sealed class Bundle : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "installer/bundle",
-        Version = "1",
+        Version = "2",
         Summary = "Packs the network, a manifest with digests and the recipe, and all reports into one archive.",
         Accepts = ["onnx"],
         Produces = "bundle",
