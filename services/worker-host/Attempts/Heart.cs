@@ -27,6 +27,9 @@ internal sealed class Heart(StepOffer offer, AttemptGranted granted, string inst
         bool changed;
         lock (_gate)
         {
+            // No message can carry such a number.
+            if (!double.IsFinite(value.Fraction))
+                value = value with { Fraction = _progress.Fraction };
             changed = value != _progress;
             if (value.Activity != _progress.Activity && value.Activity.Length > 0)
                 lines.Write(value.Activity);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -165,8 +166,16 @@ internal sealed class RunningAttempt : IDisposable
             Worker = _instance,
             Outputs = outputs,
             Report = reportRef,
-            Metrics = result.Metrics,
+            Metrics = Numbers(result.Metrics),
         };
+    }
+
+    // No message can carry the others, so with one of them the end of the attempt could never be told.
+    private Dictionary<string, double> Numbers(IReadOnlyDictionary<string, double> metrics)
+    {
+        foreach (var (name, value) in metrics.Where(m => !double.IsFinite(m.Value)).OrderBy(m => m.Key, StringComparer.Ordinal))
+            _lines.Write(string.Create(CultureInfo.InvariantCulture, $"{name} is {value}, which is no number, and is left out"));
+        return metrics.Where(m => double.IsFinite(m.Value)).ToDictionary(m => m.Key, m => m.Value);
     }
 
     private async Task<IReadOnlyList<ArtifactRef>> StoreOutputAsync(TransformResult result, string work)

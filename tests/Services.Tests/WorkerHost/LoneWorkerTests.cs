@@ -1,0 +1,267 @@
+using System.Collections.Concurrent;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.Services.Tests.Hosting;
+using TinyMLaaS.Services.Tests.Orchestrator;
+
+namespace TinyMLaaS.Services.Tests.WorkerHost;
+
+/// <summary>What a worker does when answers are lost, leases end and services are away.</summary>
+public sealed class LoneWorkerTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_result_is_told_again_until_it_is_heard()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        var answers = 0;
+        worker.OnEnd = end => ++answers < 3 ? throw new InvalidOperationException("The answer gets lost.") : new AttemptCommitted { Fence = 1 };
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.UntilAsync(() => worker.Ends.Count == 3);
+
+        var told = new List<CompleteAttempt>();
+        while (worker.Ends.TryRead(out var end))
+            told.Add(Assert.IsType<CompleteAttempt>(end));
+        Assert.All(told, t => Assert.Equal((Runs.Artifact("net+f", ArtifactKinds.Onnx), told[0].Log.Count), (t.Outputs.Single(), t.Log.Count)));
+    }
+
+    [Fact]
+    public async Task A_result_that_nobody_hears_is_given_up_when_the_lease_is_over()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        worker.OnEnd = end => ((CompleteAttempt)end).Fence == 1 ? throw new InvalidOperationException("The answer gets lost.") : new AttemptCommitted { Fence = 2 };
+        await worker.SendAsync(await worker.OfferAsync(fence: 1));
+        Assert.Equal(1, Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Fence);
+        worker.Time.Advance(LoneWorker.Lease + TimeSpan.FromSeconds(1));
+
+        // There is one slot: whoever waits for it gets it when the first attempt is given up.
+        await worker.SendAsync(await worker.OfferAsync(fence: 2) with { ExpiresAt = worker.Time.GetUtcNow() + TimeSpan.FromHours(1) });
+        CompleteAttempt? next = null;
+        await worker.UntilAsync(() => worker.Ends.TryRead(out var end) && (next = (CompleteAttempt)end).Fence == 2);
+        Assert.Equal(Runs.Artifact("net+f", ArtifactKinds.Onnx), next!.Outputs.Single());
+    }
+
+    [Fact]
+    public async Task A_claim_whose_answer_is_lost_is_made_again()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        var claims = new ConcurrentQueue<ClaimAttempt>();
+        worker.OnClaim = claim =>
+        {
+            claims.Enqueue(claim);
+            return claims.Count == 1 ? throw new InvalidOperationException("The answer gets lost.") : LoneWorker.Granted(claim);
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+
+        Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+        Assert.Equal(2, claims.Count);
+        Assert.Single(claims.Distinct());
+    }
+
+    [Fact]
+    public async Task A_refused_claim_gives_the_slot_back()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        worker.OnClaim = claim => claim.Fence == 1 ? new AttemptRefused { Code = "stale-fence", Message = "Too late." } : LoneWorker.Granted(claim);
+        await worker.SendAsync(await worker.OfferAsync(fence: 1));
+        await worker.SendAsync(await worker.OfferAsync(fence: 2));
+
+        Assert.Equal(2, Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Fence);
+    }
+
+    [Fact]
+    public async Task An_offer_that_has_run_out_or_is_of_another_version_is_left_to_others()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        var claimed = new ConcurrentQueue<long>();
+        worker.OnClaim = claim =>
+        {
+            claimed.Enqueue(claim.Fence);
+            return LoneWorker.Granted(claim);
+        };
+        var offer = await worker.OfferAsync();
+        await worker.SendAsync(offer with { Fence = 1, ExpiresAt = worker.Time.GetUtcNow() });
+        await worker.SendAsync(offer with { Fence = 2, Version = "2" });
+        await worker.SendAsync(offer with { Fence = 3 });
+
+        Assert.Equal(3, Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Fence);
+        Assert.Equal([3L], claimed);
+    }
+
+    [Fact]
+    public async Task Lines_of_a_heartbeat_that_was_not_heard_come_later_in_their_order()
+    {
+        using var goOn = new SemaphoreSlim(0);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, progress, cancellation) =>
+        {
+            progress.Report(new TransformProgress(0.1, "first"));
+            goOn.Wait(cancellation);
+            progress.Report(new TransformProgress(0.2, "second"));
+            return Copy(request);
+        }));
+        var unheard = 0;
+        worker.OnBeat = beat =>
+        {
+            Interlocked.Increment(ref unheard);
+            throw new InvalidOperationException("The beat gets lost.");
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.UntilAsync(() => Volatile.Read(ref unheard) > 0);
+        goOn.Release();
+
+        var lines = Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Log.Select(l => l[(l.IndexOf(' ', StringComparison.Ordinal) + 1)..]).ToArray();
+        Assert.StartsWith("compiler/fuse 1, attempt 1, on compiler-", lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("input sha256:", lines[1], StringComparison.Ordinal);
+        Assert.Equal(["first", "second"], lines[2..4]);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_attempt_that_lost_its_lease_stops_and_tells_nothing(bool told)
+    {
+        var stopped = 0;
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, cancellation) =>
+        {
+            if (File.ReadAllText(request.InputPath) != "net" || request.Seed == 2)
+                return Copy(request);
+            cancellation.WaitHandle.WaitOne();
+            Interlocked.Increment(ref stopped);
+            throw new OperationCanceledException(cancellation);
+        }));
+        // Either the orchestrator says so, or it is not heard of for as long as the lease lasts.
+        worker.OnBeat = _ => told ? HeartbeatVerdicts.Lost : throw new InvalidOperationException("The beat gets lost.");
+        await worker.SendAsync(await worker.OfferAsync(fence: 1));
+        await worker.UntilAsync(() => Volatile.Read(ref stopped) == 1);
+
+        await worker.SendAsync(await worker.OfferAsync(fence: 2) with { Seed = 2, ExpiresAt = worker.Time.GetUtcNow() + TimeSpan.FromHours(1) });
+        Assert.Equal(2, Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Fence);
+    }
+
+    [Fact]
+    public async Task A_store_that_is_away_is_an_error_that_may_go_away()
+    {
+        await using var worker = await LoneWorker.StartAsync(_folder.Path, TestTransformer.Append("compiler/fuse", "+f"), withStore: false);
+        await worker.SendAsync(await worker.OfferAsync(stored: false));
+
+        var failed = Assert.IsType<FailAttempt>(await worker.EndAsync()).Failure;
+        Assert.Equal(("worker-error", true), (failed.Code, failed.Retryable));
+        Assert.DoesNotContain(_folder.Path, failed.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_input_that_the_store_does_not_have_is_named()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        var offer = await worker.OfferAsync(stored: false);
+        await worker.SendAsync(offer);
+
+        var failed = Assert.IsType<FailAttempt>(await worker.EndAsync()).Failure;
+        Assert.Equal(("worker-error", true), (failed.Code, failed.Retryable));
+        Assert.Contains(offer.Input.Digest, failed.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_rejection_names_files_as_the_user_knows_them()
+    {
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, _) =>
+            throw new TransformRejectedException("unreadable", $"Cannot read '{request.InputPath}' into '{Path.Combine(request.WorkFolder, "output.onnx")}'.")));
+        await worker.SendAsync(await worker.OfferAsync());
+
+        var failed = Assert.IsType<FailAttempt>(await worker.EndAsync());
+        Assert.Equal(new Failure { Code = "unreadable", Message = "Cannot read 'input.onnx' into 'work/output.onnx'.", Retryable = false }, failed.Failure);
+        Assert.All(failed.Log, line => Assert.DoesNotContain(_folder.Path, line, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task An_output_outside_of_the_work_folder_is_not_stored()
+    {
+        var secret = _folder["secret"];
+        await File.WriteAllTextAsync(secret, "secret", TestContext.Current.CancellationToken);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, _) => new TransformResult
+        {
+            OutputPath = Path.Combine(request.WorkFolder, Path.GetRelativePath(request.WorkFolder, secret)), Report = [],
+        }));
+        await worker.SendAsync(await worker.OfferAsync());
+
+        var failed = Assert.IsType<FailAttempt>(await worker.EndAsync()).Failure;
+        Assert.Equal("InvalidOperationException: compiler/fuse wrote its output outside of its work folder.", failed.Message);
+        Assert.Null(await worker.Store.HeadAsync(Tenants.Default, Runs.Artifact("secret", ArtifactKinds.Onnx).Digest, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_metric_that_is_no_number_is_left_out_and_named_in_the_log()
+    {
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, _) => Copy(request) with
+        {
+            Metrics = new Dictionary<string, double> { ["good"] = 1, ["bad"] = double.NaN },
+        }));
+        await worker.SendAsync(await worker.OfferAsync());
+
+        var complete = Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+        Assert.Equal(new Dictionary<string, double> { ["good"] = 1 }, complete.Metrics);
+        Assert.EndsWith(" bad is NaN, which is no number, and is left out", complete.Log[^1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Progress_that_is_no_number_is_told_as_the_last_that_was_one()
+    {
+        using var goOn = new SemaphoreSlim(0);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, progress, cancellation) =>
+        {
+            progress.Report(new TransformProgress(0.5, "half"));
+            progress.Report(new TransformProgress(double.NaN, "nothing of nothing"));
+            goOn.Wait(cancellation);
+            return Copy(request);
+        }));
+        var told = new ConcurrentQueue<(double, string?)>();
+        worker.OnBeat = beat =>
+        {
+            told.Enqueue((beat.Progress, beat.Activity));
+            return HeartbeatVerdicts.Continue;
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.UntilAsync(() => told.Contains((0.5, "nothing of nothing")));
+        goOn.Release();
+
+        Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+    }
+
+    [Fact]
+    public async Task The_log_of_an_attempt_is_bounded_and_says_so()
+    {
+        var line = new string('x', 1000);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, progress, _) =>
+        {
+            for (var i = 0; i < 200; i++)
+                progress.Report(new TransformProgress(i / 200.0, line + i));
+            return Copy(request);
+        }));
+        var told = new ConcurrentQueue<string>();
+        worker.OnBeat = beat =>
+        {
+            foreach (var text in beat.Log)
+                told.Enqueue(text);
+            return HeartbeatVerdicts.Continue;
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+
+        string[] all = [.. told, .. Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Log];
+        Assert.Equal("The log ends here: an attempt writes at most 64 KiB.", all[^1]);
+        Assert.InRange(all.Sum(l => l.Length + 1), 63 * 1024, 65 * 1024);
+    }
+
+    private Task<LoneWorker> StartAsync(ITransformer transformer) => LoneWorker.StartAsync(_folder.Path, transformer);
+
+    private static TransformResult Copy(TransformRequest request)
+    {
+        var output = Path.Combine(request.WorkFolder, "output.onnx");
+        File.Copy(request.InputPath, output);
+        return new TransformResult { OutputPath = output, Report = [] };
+    }
+}
