@@ -104,7 +104,6 @@ internal abstract class Upstream(HttpClient http, string service)
     /// <summary>Sends as the tenant; null when the service is not there.</summary>
     protected async Task<HttpResponseMessage?> SendAsync(HttpRequestMessage request, TimeSpan? answerLimit, CancellationToken cancellation)
     {
-        request.Headers.Remove(ServiceHeaders.Tenant);
         request.Headers.Add(ServiceHeaders.Tenant, Tenants.Default);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         if (answerLimit is { } time)

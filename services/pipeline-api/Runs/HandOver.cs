@@ -79,8 +79,8 @@ internal sealed class HandOver(
         {
             try
             {
-                await SweepAsync(stoppingToken);
                 await ForgetKeysAsync(stoppingToken);
+                await SweepAsync(stoppingToken);
             }
             catch (ServiceUnavailableException e)
             {

@@ -112,6 +112,9 @@ internal sealed class RunAcceptance(
         });
         if (key is not null)
         {
+            // One that has run out and was not forgotten yet would still hold the key.
+            var oldest = run.AcceptedAt - KeysKept;
+            await database.IdempotencyKeys.Where(k => k.Tenant == run.Tenant && k.Key == key && k.CreatedAt < oldest).ExecuteDeleteAsync(cancellation);
             database.IdempotencyKeys.Add(new IdempotencyRow
             {
                 Tenant = run.Tenant, Key = key, Fingerprint = body.Fingerprint, RunId = run.RunId, Answer = answer, CreatedAt = run.AcceptedAt,

@@ -30,9 +30,10 @@ internal sealed class FakeOrchestrator : ServiceModule
     /// <summary>The report that step 1 of every run has.</summary>
     public ArtifactRef? Report { get; set; }
 
-    public override void AddServices(IHostApplicationBuilder builder)
-    {
-    }
+    /// <summary>Changes the services of the process.</summary>
+    public Action<IHostApplicationBuilder>? Configure { get; init; }
+
+    public override void AddServices(IHostApplicationBuilder builder) => Configure?.Invoke(builder);
 
     public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus) => bus.ReceiveEndpoint("v1.orchestrator.runs", endpoint =>
     {

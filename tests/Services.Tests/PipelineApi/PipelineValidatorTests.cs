@@ -224,7 +224,40 @@ public sealed class PipelineValidatorTests
 
     [Fact]
     public void A_schema_that_refers_elsewhere_is_not_followed() =>
-        Assert.Throws<JsonException>(() => SchemaCheck.Read("""{"type":"object","properties":{"a":{"$ref":"http://127.0.0.1:1/schema.json"}}}"""));
+        Assert.Contains("($ref), which is not read", Assert.Throws<JsonException>(() =>
+            SchemaCheck.Read("""{"type":"object","properties":{"a":{"$ref":"http://127.0.0.1:1/schema.json"}}}""")).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Takes_32_levels_and_not_one_more()
+    {
+        // The document, its steps, the step and its options are four of them.
+        Assert.Equal(["unknown-option"], Validate(Nested(28)).Select(v => v.Code));
+        Assert.Equal(["document-too-deep"], Validate(Nested(29)).Select(v => v.Code));
+
+        static JsonObject Nested(int levels)
+        {
+            JsonNode deep = "x";
+            for (var i = 0; i < levels; i++)
+                deep = new JsonArray(deep);
+            return new JsonObject { ["steps"] = new JsonArray(new JsonObject { ["uses"] = "compiler/fuse", ["with"] = new JsonObject { ["x"] = deep } }) };
+        }
+    }
+
+    [Fact]
+    public void A_dataset_that_a_transformer_can_do_without_may_be_left_out()
+    {
+        var catalogue = new Catalogue([TestTransformers.Fuse with { Datasets = new Dictionary<string, bool> { ["calibrate"] = false } }]);
+        Assert.Empty(Validate("steps: [ { uses: compiler/fuse } ]", catalogue));
+        Assert.Equal(["unknown-dataset"], Validate("steps: [ { uses: compiler/fuse, datasets: { calibrate: nope } } ]", catalogue).Select(v => v.Code));
+    }
+
+    [Fact]
+    public void A_whole_number_may_be_written_as_a_decimal_one() => Assert.Empty(Validate(JsonNode.Parse(
+        """{"steps":[{"uses":"compiler/quantize","with":{"samples":3.0},"datasets":{"calibrate":"calibration"}}]}""")));
+
+    [Fact]
+    public void A_mistake_is_told_once_however_many_alternatives_it_breaks() => Assert.Single(SchemaCheck.Validate(
+        SchemaCheck.Read("""{"type":"object","properties":{"a":{"anyOf":[{"type":"string"},{"type":"string","minLength":2}]}}}"""), JsonNode.Parse("""{"a":1}""")));
 
     private static IReadOnlyList<Violation> Validate(string document, Catalogue? catalogue = null, string input = "onnx") =>
         Validate(DocumentReader.Read(document), catalogue, input);

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using TinyMLaaS.PipelineApi.Runs;
 using TinyMLaaS.PipelineApi.Storage;
 using TinyMLaaS.Services.Tests.Hosting;
 
@@ -152,6 +153,55 @@ public sealed class RunEndpointsTests : IAsyncLifetime
         Assert.Single(ids.Distinct());
         await using var scope = _api.Services.CreateAsyncScope();
         Assert.Equal(1, await scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>().AcceptedRuns.CountAsync(ApiUnderTest.Cancellation));
+    }
+
+    [Fact]
+    public async Task A_request_whose_key_is_being_answered_is_409()
+    {
+        var model = await _api.UploadAsync("net");
+        var body = $$$"""{"model":"{{{model.Digest}}}","pipeline":{"steps":[{"uses":"compiler/fuse"}]}}""";
+        var inFlight = _api.Services.GetRequiredService<RunKeysInFlight>();
+        Assert.True(inFlight.TryEnter("k"));
+
+        await ApiUnderTest.ProblemAsync(await _api.PostAsync("/v1/runs", body, key: "k"), HttpStatusCode.Conflict, "request-in-flight");
+        await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/runs", body, key: "another"), HttpStatusCode.Accepted);
+        inFlight.Leave("k");
+        await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/runs", body, key: "k"), HttpStatusCode.Accepted);
+    }
+
+    [Fact]
+    public async Task Datasets_come_in_the_order_of_their_names()
+    {
+        var (model, data) = (await _api.UploadAsync("net"), await _api.UploadAsync("data", "dataset"));
+        await ApiUnderTest.BodyAsync(
+            await _api.PostAsync("/v1/runs", $$$$"""
+                {"model":"{{{{model.Digest}}}}","datasets":{"z":"{{{{data.Digest}}}}","a":"{{{{data.Digest}}}}"},
+                 "pipeline":{"steps":[{"uses":"compiler/quantize","datasets":{"calibrate":"z"}}],"evaluate":{"dataset":"a","metric":"top1"}}}
+                """), HttpStatusCode.Accepted);
+
+        await ApiUnderTest.UntilAsync(() => Task.FromResult(!_api.Orchestrator.Submitted.IsEmpty), "the submission");
+        Assert.True(_api.Orchestrator.Submitted.TryPeek(out var submitted));
+        Assert.Equal(["a", "z"], submitted.Datasets.Select(d => d.Name));
+    }
+
+    [Theory]
+    [InlineData("labels", 32, 200, "")]
+    [InlineData("labels", 33, 1, "/labels too-many-labels")]
+    [InlineData("labels", 1, 201, "/labels/N0 too-long")]
+    [InlineData("datasets", 65, 1, "/datasets too-many-datasets")]
+    public async Task Takes_labels_and_datasets_up_to_a_limit(string field, int count, int length, string expected)
+    {
+        var model = await _api.UploadAsync("net");
+        var name = new string('x', length - 1);
+        var entries = new JsonObject(Enumerable.Range(0, count).Select(i => KeyValuePair.Create<string, JsonNode?>(length == 1 ? $"n{i}" : $"{name[Math.Min(1, i / 10)..]}{i}", "v")));
+        var body = new JsonObject { ["model"] = model.Digest, ["pipeline"] = JsonNode.Parse("""{"steps":[{"uses":"compiler/fuse"}]}"""), [field] = entries };
+        if (expected.Length == 0)
+        {
+            await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/runs", body.ToJsonString()), HttpStatusCode.Accepted);
+            return;
+        }
+        var problem = await ApiUnderTest.ProblemAsync(await _api.PostAsync("/v1/runs", body.ToJsonString()), HttpStatusCode.BadRequest, "invalid-pipeline");
+        Assert.Equal(expected.Replace("N0", entries.First().Key, StringComparison.Ordinal), string.Join(",", problem.Errors.Select(e => $"{e.Field} {e.Code}")));
     }
 
     [Theory]
