@@ -229,8 +229,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
         attempt.DueAt = now + options.Lease;
         AppendLog(step, message.Log);
-        var progress = double.IsFinite(message.Progress) ? Math.Clamp(message.Progress, 0, 1) : step.Progress;
-        var metrics = message.Metrics.Where(m => double.IsFinite(m.Value)).ToDictionary(m => m.Key, m => m.Value);
+        var progress = Math.Clamp(message.Progress, 0, 1);
         if (progress != step.Progress || message.Activity != step.Activity)
         {
             step.Progress = progress;
@@ -240,7 +239,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
                 Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
                 Progress = progress,
                 Activity = message.Activity,
-                Metrics = metrics,
+                Metrics = message.Metrics,
             });
         }
         return new HeartbeatReply { Verdict = HeartbeatVerdicts.Continue };
@@ -536,7 +535,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         step.State = StepStates.Succeeded;
         step.Outputs = outputs;
         step.Report = report;
-        step.Metrics = metrics.Where(m => double.IsFinite(m.Value)).ToDictionary(m => m.Key, m => m.Value);
+        step.Metrics = metrics;
         step.Progress = 1;
         step.Activity = null;
         step.StartedAt ??= now;

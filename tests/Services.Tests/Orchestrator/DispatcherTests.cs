@@ -22,17 +22,22 @@ public sealed class DispatcherTests : IDisposable
         foreach (var run in submitted)
             await host.SubmitAsync(run);
 
+        var start = host.Time.GetUtcNow();
         await host.AnnounceAsync("compiler", 1, "compiler/fuse");
         var order = new List<Guid>();
         for (var i = 0; i < submitted.Count; i++)
         {
             var offer = await host.OfferAsync();
             order.Add(offer.RunId);
+            // The next offer is made when the slot is free, and that is after this.
+            host.Time.Advance(TimeSpan.FromSeconds(1));
             await host.ClaimAsync(offer);
             await host.CompleteAsync(offer);
         }
 
         Assert.Equal([submitted[4].RunId, submitted[2].RunId, submitted[1].RunId, submitted[0].RunId, submitted[3].RunId], order);
+        var offered = await Task.WhenAll(order.Select(async run => (await host.ReadAsync(run)).Steps.Single().Attempts.Single().OfferedAt));
+        Assert.Equal(Enumerable.Range(0, order.Count).Select(i => start + TimeSpan.FromSeconds(i)), offered);
     }
 
     [Fact]

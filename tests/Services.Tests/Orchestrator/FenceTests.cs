@@ -236,6 +236,68 @@ public sealed class FenceTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task The_fence_alone_does_not_help_a_worker_that_does_not_hold_the_lease()
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse", "compiler/fuse");
+        await host.SubmitAsync(run);
+        var offer = await host.OfferAsync();
+        await host.ClaimAsync(offer);
+        Assert.Equal(HeartbeatVerdicts.Lost, await host.BeatAsync(offer, worker: "compiler-2"));
+        Assert.Equal("lease-lost", Assert.IsType<AttemptRefused>(await host.FailAsync(offer, retryable: false, worker: "compiler-2")).Code);
+        Assert.Equal("lease-lost", Assert.IsType<AttemptRefused>(await host.CompleteAsync(offer, worker: "compiler-2")).Code);
+        Assert.IsType<AttemptCommitted>(await host.CompleteAsync(offer));
+        Assert.Equal("lease-lost", Assert.IsType<AttemptRefused>(await host.CompleteAsync(offer, worker: "compiler-2")).Code);
+
+        var last = await host.OfferAsync();
+        await host.ClaimAsync(last);
+        await host.CompleteAsync(last);
+        Assert.Equal("run-ended", Assert.IsType<AttemptRefused>(await host.CompleteAsync(last, worker: "compiler-2")).Code);
+        Assert.IsType<AttemptCommitted>(await host.CompleteAsync(last));
+    }
+
+    [Fact]
+    public async Task A_claim_starts_a_lease_of_its_own()
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        var offer = await host.OfferAsync();
+        Assert.Equal(host.Time.GetUtcNow() + TimeSpan.FromSeconds(5), (await host.ReadAsync(run.RunId)).Steps.Single().Attempts.Single().DueAt);
+        host.Time.Advance(TimeSpan.FromSeconds(4));
+        await host.ClaimAsync(offer);
+        Assert.Equal(host.Time.GetUtcNow() + TimeSpan.FromSeconds(60), (await host.ReadAsync(run.RunId)).Steps.Single().Attempts.Single().DueAt);
+    }
+
+    [Fact]
+    public async Task The_pause_before_another_offer_begins_with_the_third_and_ends_with_a_claim()
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        var lost = 0;
+        foreach (var seconds in new[] { 0, 0, 5, 10 })
+        {
+            Assert.Equal(seconds, await IgnoreAsync());
+            host.Time.Advance(TimeSpan.FromSeconds(seconds));
+        }
+        await host.ClaimAsync(await host.OfferAsync());
+        await LoseLeaseAsync(host, run.RunId, ++lost);
+        Assert.Equal(0, await IgnoreAsync());
+        Assert.Equal(1, (await host.ReadAsync(run.RunId)).Steps.Single().Attempts.Count(a => a.Counted));
+
+        async Task<double> IgnoreAsync()
+        {
+            await host.OfferAsync();
+            host.Time.Advance(TimeSpan.FromSeconds(5));
+            await host.SweepAsync();
+            lost++;
+            var stored = await host.UntilAsync(run.RunId, r => r.Steps.Single().Attempts.Count(a => a.State == AttemptStates.Lost) == lost);
+            return (stored.Steps.Single().NotBefore - host.Time.GetUtcNow()).TotalSeconds;
+        }
+    }
+
     private static async Task LoseLeaseAsync(OrchestratorHost host, Guid run, int lost)
     {
         host.Time.Advance(TimeSpan.FromSeconds(60));

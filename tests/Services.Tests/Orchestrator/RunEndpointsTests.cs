@@ -78,6 +78,7 @@ public sealed class RunEndpointsTests : IDisposable
         {
             using var hidden = await host.Http.GetAsync($"v1/runs/{run.RunId}{route}", Cancellation);
             Assert.Equal((HttpStatusCode.NotFound, Problems.MediaType), (hidden.StatusCode, hidden.Content.Headers.ContentType!.MediaType));
+            Assert.Equal("no-such-run", (await hidden.Content.ReadFromJsonAsync<Problem>(ContractJson.Options, Cancellation))!.Code);
             using var nameless = new HttpRequestMessage(HttpMethod.Get, $"v1/runs/{run.RunId}{route}");
             host.Http.DefaultRequestHeaders.Remove(ServiceHeaders.Tenant);
             using var refused = await host.Http.SendAsync(nameless, Cancellation);
@@ -155,7 +156,7 @@ public sealed class RunEndpointsTests : IDisposable
     public async Task Follows_a_log_until_the_step_has_ended()
     {
         await using var host = await StartWithWorkerAsync();
-        var run = Runs.Of("compiler/fuse");
+        var run = Runs.Of("compiler/fuse", "compiler/fuse");
         await host.SubmitAsync(run);
         var offer = await host.OfferAsync();
         await host.ClaimAsync(offer);
@@ -166,6 +167,9 @@ public sealed class RunEndpointsTests : IDisposable
         Assert.Equal("three", await stream.ReadLineAsync(Cancellation));
         await host.CompleteAsync(offer);
         Assert.Null(await stream.ReadLineAsync(Cancellation));
+        var next = await host.OfferAsync();
+        await host.ClaimAsync(next);
+        await host.BeatAsync(next, log: ["of the next step"]);
         Assert.Equal("one\ntwo\nthree\n", await host.Http.GetStringAsync($"v1/runs/{run.RunId}/steps/1/logs", Cancellation));
     }
 

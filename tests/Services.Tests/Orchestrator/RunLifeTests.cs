@@ -2,6 +2,7 @@ using System.Text.Json;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
@@ -203,6 +204,80 @@ public sealed class RunLifeTests : IDisposable
     }
 
     [Fact]
+    public async Task The_pause_before_another_attempt_is_at_most_a_minute_and_nothing_is_offered_in_it()
+    {
+        await using var host = await StartAsync(configure: s => s["Orchestrator:RetrySeconds"] = "50");
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        foreach (var pause in new[] { 50, 60 })
+        {
+            var offer = await host.OfferAsync();
+            await host.ClaimAsync(offer);
+            await host.FailAsync(offer, retryable: true);
+            Assert.Equal(host.Time.GetUtcNow() + TimeSpan.FromSeconds(pause), (await host.ReadAsync(run.RunId)).Steps.Single().NotBefore);
+            Assert.False((await host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = run.RunId, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" })).Message.Offered);
+            // Nobody has announced itself for that long.
+            host.Time.Advance(TimeSpan.FromSeconds(pause));
+            await host.AnnounceAsync("compiler", 1, "compiler/fuse");
+        }
+        Assert.Equal(3, (await host.OfferAsync()).Attempt);
+    }
+
+    [Fact]
+    public async Task A_run_that_fails_orders_its_other_workers_to_stop()
+    {
+        await using var host = await StartAsync(slots: 2);
+        var run = Runs.Of("compiler/fuse").Evaluated();
+        await host.SubmitAsync(run);
+        StepOffer[] offers = [await host.OfferAsync(), await host.OfferAsync()];
+        foreach (var offer in offers)
+            await host.ClaimAsync(offer);
+        await host.FailAsync(offers.Single(o => o.Step == 2), retryable: false);
+
+        var order = await NextAsync<CancelAttempt>(host);
+        Assert.Equal((run.RunId, 1, offers.Single(o => o.Step == 1).Fence), (order.RunId, order.Step, order.Fence));
+    }
+
+    [Fact]
+    public async Task The_end_names_the_output_of_the_last_step()
+    {
+        await using var host = await StartAsync();
+        await host.SubmitAsync(Runs.Of("compiler/fuse", "compiler/fuse"));
+        await host.ToEndAsync();
+        await host.ToEndAsync();
+
+        Assert.Equal(Runs.Artifact("output of compiler/fuse at 2", ArtifactKinds.Onnx), (await NextAsync<RunSucceeded>(host)).Output);
+    }
+
+    [Theory]
+    [InlineData(1.5, 1)]
+    [InlineData(-0.5, 0)]
+    [InlineData(0.25, 0.25)]
+    public async Task Progress_is_a_part_of_the_whole(double told, double kept)
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        var offer = await host.OfferAsync();
+        await host.ClaimAsync(offer);
+        await host.BeatAsync(offer, told);
+        Assert.Equal(kept, (await host.ReadAsync(run.RunId)).Steps.Single().Progress);
+    }
+
+    [Fact]
+    public async Task A_line_of_the_log_is_cut_at_2000_characters()
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        var offer = await host.OfferAsync();
+        await host.ClaimAsync(offer);
+        await host.BeatAsync(offer, log: [new string('x', 2001), new string('y', 2000)]);
+
+        Assert.Equal([new string('x', 2000), new string('y', 2000)], (await host.ReadAsync(run.RunId)).Log.OrderBy(l => l.Number).Select(l => l.Text));
+    }
+
+    [Fact]
     public async Task A_step_without_an_output_fails_the_run_instead_of_leaving_the_next_one_waiting()
     {
         await using var host = await StartAsync();
@@ -310,7 +385,17 @@ public sealed class RunLifeTests : IDisposable
         Assert.Equal("The log ends here: a step keeps 64 KiB.", lines[^1]);
     }
 
-    private static string[] EventsOf(TinyMLaaS.Orchestrator.Runs.PipelineRun run) =>
+    private static async Task<T> NextAsync<T>(OrchestratorHost host)
+    {
+        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
+        while (true)
+        {
+            if (await host.Published.ReadAsync(limit.Token) is T message)
+                return message;
+        }
+    }
+
+    private static string[] EventsOf(PipelineRun run) =>
         [.. run.Events.OrderBy(e => e.Sequence).Select(e => e.Type["io.tinymlaas.".Length..^".v1".Length])];
 
     private async Task<OrchestratorHost> StartAsync(int slots = 1, Action<Dictionary<string, string?>>? configure = null)

@@ -1,7 +1,10 @@
 using MassTransit;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
@@ -104,6 +107,45 @@ public abstract class SagaRepositoryCompliance : IDisposable
         Assert.Null(await scope.ServiceProvider.GetRequiredService<ILoadSagaRepository<PipelineRun>>().Load(broken.RunId));
         Assert.Equal(1, (await host.SubmitAsync(broken with { Steps = Runs.Of("compiler/fuse", "compiler/quantize").Steps })).Message.Sequence);
         Assert.Equal(2, (await host.ReadAsync(broken.RunId)).Steps.Count);
+    }
+
+    [Fact]
+    public async Task A_writer_that_read_before_another_one_wrote_is_refused()
+    {
+        await using var host = await StartAsync();
+        await host.AnnounceAsync("compiler", 1, "compiler/fuse");
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        var offer = await host.OfferAsync();
+        await using var scope = host.Services.CreateAsyncScope();
+        var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        var old = await database.WholeRuns.SingleAsync(r => r.CorrelationId == run.RunId, TestContext.Current.CancellationToken);
+        await host.ClaimAsync(offer);
+
+        old.CancelReason = "decided on rows that have changed";
+        await Assert.ThrowsAsync<DbUpdateConcurrencyException>(() => database.SaveChangesAsync(TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task What_cannot_be_committed_is_never_told()
+    {
+        await using var host = await StartAsync();
+        var run = Runs.Of("compiler/fuse");
+        await using (var scope = host.Services.CreateAsyncScope())
+        {
+            await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.ExecuteSqlRawAsync(
+                "CREATE TRIGGER full BEFORE INSERT ON run_events BEGIN SELECT RAISE(ABORT, 'the disk is full'); END", TestContext.Current.CancellationToken);
+        }
+
+        await Assert.ThrowsAsync<RequestFaultException>(() => host.SubmitAsync(run));
+
+        await using (var scope = host.Services.CreateAsyncScope())
+            await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.ExecuteSqlRawAsync("DROP TRIGGER full", TestContext.Current.CancellationToken);
+        var other = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(other);
+        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
+        // The first that anyone hears of is the run that was committed.
+        Assert.Equal(other.RunId, Assert.IsType<RunAccepted>(await host.Published.ReadAsync(limit.Token)).RunId);
     }
 
     private sealed class Query(System.Linq.Expressions.Expression<Func<PipelineRun, bool>> filter) : ISagaQuery<PipelineRun>
