@@ -195,6 +195,21 @@ public sealed class ArtifactEndpointsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_body_that_says_it_is_too_large_is_not_asked_for()
+    {
+        using var http = new HttpClient(new SocketsHttpHandler { Expect100ContinueTimeout = Timeout.InfiniteTimeSpan }) { BaseAddress = Http.BaseAddress };
+        var body = new AskedFor(2001);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/artifacts?kind=onnx") { Content = body };
+        request.Headers.Add("Tiny-Tenant", "default");
+        request.Headers.ExpectContinue = true;
+
+        using var answer = await http.SendAsync(request, Cancellation);
+
+        await ProblemAsync(answer, HttpStatusCode.RequestEntityTooLarge, "artifact-too-large");
+        Assert.False(body.WasAsked);
+    }
+
+    [Fact]
     public async Task A_body_that_breaks_off_stores_nothing()
     {
         var digest = "sha256:" + Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes("half")));
@@ -291,5 +306,23 @@ public sealed class ArtifactEndpointsTests : IAsyncLifetime
             socket.Client.Shutdown(SocketShutdown.Send);
         using var reader = new StreamReader(stream, Encoding.UTF8);
         return await reader.ReadToEndAsync(Cancellation).WaitAsync(TimeSpan.FromSeconds(20), Cancellation);
+    }
+
+    /// <summary>Content that knows whether anyone wanted it.</summary>
+    private sealed class AskedFor(int length) : HttpContent
+    {
+        public bool WasAsked { get; private set; }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            WasAsked = true;
+            return stream.WriteAsync(new byte[length], 0, length);
+        }
+
+        protected override bool TryComputeLength(out long size)
+        {
+            size = length;
+            return true;
+        }
     }
 }

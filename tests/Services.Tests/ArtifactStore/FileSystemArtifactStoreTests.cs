@@ -100,6 +100,36 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
     }
 
     [Fact]
+    public async Task An_upload_without_end_is_read_one_byte_past_the_limit_and_no_further()
+    {
+        var store = await CreateAsync(100_000);
+        using var endless = new EndlessStream();
+
+        Assert.IsType<StoreResult.TooLarge>(await store.StoreAsync(Tenant("acme"), "onnx", endless, null, Cancellation));
+
+        Assert.Equal(100_001, endless.Given);
+        Assert.Empty(FilesExceptLock());
+    }
+
+    [Fact]
+    public async Task Whoever_reads_a_file_while_it_is_replaced_keeps_the_file_that_was_opened()
+    {
+        var store = await CreateAsync(1000);
+        var bytes = Bytes(100, seed: 6);
+        await StoreAsync(store, "acme", "onnx", bytes);
+        var file = _root[Assert.Single(FilesExceptLock(), f => !f.EndsWith(".onnx", StringComparison.Ordinal))];
+        await File.WriteAllBytesAsync(file, new byte[50], Cancellation);
+        await using var reader = (await store.OpenAsync(Tenant("acme"), Digest.FromHash(SHA256.HashData(bytes)), Cancellation))!.Content;
+
+        await StoreAsync(store, "acme", "onnx", bytes);
+
+        using var read = new MemoryStream();
+        await reader.CopyToAsync(read, Cancellation);
+        Assert.Equal(new byte[50], read.ToArray());
+        Assert.Equal(bytes, await File.ReadAllBytesAsync(file, Cancellation));
+    }
+
+    [Fact]
     public async Task Says_why_nothing_can_be_stored()
     {
         var store = await CreateAsync(1000);
@@ -159,6 +189,19 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
         .EnumerateFiles(_root.Path, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 })
         .Select(file => Path.GetRelativePath(_root.Path, file))
         .Where(file => file != ".lock");
+
+    private sealed class EndlessStream : MemoryStream
+    {
+        public long Given { get; private set; }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            // A reader that goes on is an error here and not a test that never ends.
+            Assert.InRange(Given, 0, 1_000_000);
+            Given += buffer.Length;
+            return ValueTask.FromResult(buffer.Length);
+        }
+    }
 
     private sealed class StalledStream(byte[] first) : MemoryStream(first)
     {
