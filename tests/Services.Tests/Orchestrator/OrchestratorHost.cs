@@ -95,8 +95,16 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     /// <summary>The next offer to the workers of a kind.</summary>
     public async Task<StepOffer> OfferAsync(string worker = "compiler")
     {
-        using var limit = new CancellationTokenSource(Limit);
-        return await _outside.Offers[worker].Reader.ReadAsync(limit.Token);
+        StepOffer? offer = null;
+        await UntilAsync(() =>
+        {
+            if (_outside.Offers[worker].Reader.TryRead(out offer))
+                return Task.FromResult(true);
+            // The clock may have moved while the dispatcher looked; it would look again after a second of a clock that now stands still.
+            Services.GetRequiredService<RunChanges>().NotifyAny();
+            return Task.FromResult(false);
+        });
+        return offer!;
     }
 
     public bool HasOffer(string worker = "compiler") => _outside.Offers[worker].Reader.Count > 0;
