@@ -37,7 +37,7 @@ internal sealed class NodeWork
             session.Run(feed, names, (index, _, shape, _) => shapes[names[index]] = shape.ToArray());
         var result = new Dictionary<string, Work>(StringComparer.Ordinal);
         foreach (var node in nodes)
-            result.TryAdd(node.Output.Name, new Work(Macs(node, shapes), node.Input(1)?.Constant is { } weight ? weight.Bytes.Length : 0));
+            result.TryAdd(node.Output.Name, new Work(Macs(node, shapes), node.Input(1)?.Constant is { } weight ? weight.Bytes.Length : 0, node.Is("Conv") && node.Int("group", 1) > 1));
         return new NodeWork(result);
     }
 
@@ -55,6 +55,6 @@ internal sealed class NodeWork
             : node.Input(1)?.Constant is { Shape: { Length: > 1 } b } ? output * b[^2] : 0;
     }
 
-    /// <summary>Multiply-accumulates of an operator, and bytes of its constant weight.</summary>
-    internal readonly record struct Work(long Macs, long Weights);
+    /// <summary>Multiply-accumulates of an operator, bytes of its constant weight, and whether its channels are convolved in groups.</summary>
+    internal readonly record struct Work(long Macs, long Weights, bool IsGrouped);
 }

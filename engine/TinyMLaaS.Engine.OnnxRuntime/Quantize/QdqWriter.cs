@@ -8,6 +8,7 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
     IReadOnlyDictionary<string, float[]> biasShifts)
 {
     private readonly Dictionary<float, Value> _scales = [];
+    private Value? _lowest;
     private readonly Dictionary<(ElementType, int, long), Value> _zeros = [];
     private readonly List<(Node Node, QuantizedWeight Weight)> _weights = [];
 
@@ -33,7 +34,28 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
                 graph.Remove(activation);
             }
         }
+        foreach (var node in graph.Nodes.Where(n => QuantizationPlan.HasWeights(n) && n.Input(1) is { IsConstant: true }).ToArray())
+            KeepFloat(node);
         graph.RemoveUnused();
+    }
+
+    /// <summary>
+    /// ONNX Runtime (at least to 1.31) rounds the float weights of an operator that stands between a DequantizeLinear and a QuantizeLinear, with one scale for all channels, which can lose
+    /// nearly all of a depthwise Conv. A Max that changes nothing, between it and the QuantizeLinear, is no pattern of its own and keeps it from that.
+    /// </summary>
+    private void KeepFloat(Node node)
+    {
+        if (node.Input(0)?.Producer is not { } producer || !producer.Is("DequantizeLinear"))
+            return;
+        var output = node.Output;
+        if (output.Uses is [{ Node: var activation }] && (activation.Is("Relu") || activation.Is("Clip")))
+            output = activation.Output;
+        Use[] uses = [.. output.Uses.Where(u => u.Node.Is("QuantizeLinear") && u.Index == 0)];
+        if (uses.Length == 0)
+            return;
+        var same = graph.AddNode("Max", [output, _lowest ??= graph.AddConstant("lowest", Tensor.Scalar(float.MinValue))], $"{output.Name}_float", uses[0].Node);
+        foreach (var use in uses)
+            use.Node.SetInput(0, same);
     }
 
     /// <summary>

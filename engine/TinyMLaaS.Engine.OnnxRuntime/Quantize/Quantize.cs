@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Engine.Graphs;
@@ -67,12 +68,17 @@ public sealed class Quantize : ITransformer
         var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, options.PerChannel);
         var tensors = Tensors(draft, calibration, search?.Choice ?? choice);
         var leftFloat = LeftFloat(draft.Plan);
+        var integer = draft.Plan.Nodes.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
         var bytes = draft.Write();
         progress.Report(new TransformProgress(0.9, "checking in ONNX Runtime"));
-        var floats = IntegerKernels.LeftFloat(IntegerKernels.Rewritten(bytes, request.WorkFolder));
+        var rewritten = IntegerKernels.Rewritten(bytes, request.WorkFolder);
+        var floats = IntegerKernels.LeftFloat(rewritten);
+        var timeRatio = SpeedEstimate.Ratio(NodeWork.Measure(fused, dataset, cancellation), integer, IntegerKernels.Rewritten(fused, request.WorkFolder).Graph.Count, rewritten.Graph.Count);
         File.WriteAllBytes(output, bytes);
         report["after"] = Figures(bytes, draft.Model);
         report["unchanged"] = false;
+        report["estimatedTimeRatio"] = Math.Round(timeRatio, 2);
+        report["warnings"] = Warnings(original.Length, bytes.Length, timeRatio);
         report["noLongerInputs"] = sealedInputs;
         report["calibration"] = new JsonObject { ["method"] = Name(options.Calibration), ["samples"] = calibration.Samples };
         if (search is not null)
@@ -91,7 +97,7 @@ public sealed class Quantize : ITransformer
         {
             OutputPath = output,
             Report = report,
-            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = draft.Weights.Count, ["floatKernels"] = floats.Count },
+            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = draft.Weights.Count, ["floatKernels"] = floats.Count, ["warnings"] = report["warnings"]!.AsArray().Count },
         };
     }
 
@@ -110,6 +116,16 @@ public sealed class Quantize : ITransformer
             next += 0.1;
             progress.Report(new TransformProgress(from + ((to - from) * Math.Min(1, share)), message));
         };
+    }
+
+    private static JsonArray Warnings(long before, long after, double timeRatio)
+    {
+        var warnings = new JsonArray();
+        if (after >= before)
+            warnings.Add(string.Create(CultureInfo.InvariantCulture, $"The quantized network is no smaller: {after} bytes, after {before}. Scales and zero points take more than the weights save."));
+        if (timeRatio > 1)
+            warnings.Add(string.Create(CultureInfo.InvariantCulture, $"The quantized network is probably slower on x86: its operators are estimated to take {timeRatio:F2} times as long. Compare latencies before you use it for speed."));
+        return warnings;
     }
 
     private static string Name(CalibrationMethod method) => JsonNamingPolicy.KebabCaseLower.ConvertName(method.ToString());
