@@ -17,16 +17,16 @@ internal static class BiasCorrection
     /// <param name="fused">The fused float network.</param>
     /// <param name="draft">What will be integer, and its grids.</param>
     /// <param name="dataset">The calibration data, all of which is run.</param>
-    /// <param name="perChannel">A scale for each output channel.</param>
+    /// <param name="weights">How weights become integers.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public static Dictionary<string, float[]> Measure(byte[] fused, QuantizationDraft draft, Dataset dataset, bool perChannel, CancellationToken cancellation)
+    public static Dictionary<string, float[]> Measure(byte[] fused, QuantizationDraft draft, Dataset dataset, WeightGrid weights, CancellationToken cancellation)
     {
         var copy = OnnxFile.Read(fused);
         var operators = new List<(string Key, string Shift, bool IsConv, double[] Sums, long[] Count)>();
         foreach (var node in draft.Plan.Nodes.Where(n => QuantizationPlan.HasWeights(n) && n.Input(2) is not null && draft.Grids.ContainsKey(n.Input(0)!)))
         {
             var key = QuantizationDraft.Key(node)!;
-            var shift = AddShift(copy.Graph, copy.Graph.Find(key)!.Producer!, draft.Grids[node.Input(0)!], perChannel);
+            var shift = AddShift(copy.Graph, copy.Graph.Find(key)!.Producer!, draft.Grids[node.Input(0)!], weights);
             copy.Graph.AddOutput(shift);
             operators.Add((key, shift.Name, node.Is("Conv"), new double[QuantizationPlan.OutputChannels(node)], new long[1]));
         }
@@ -53,14 +53,14 @@ internal static class BiasCorrection
     }
 
     /// <summary>What the operator gives less what it gives with input and weight rounded.</summary>
-    private static Value AddShift(Graph graph, Node node, QuantizationParameters grid, bool perChannel)
+    private static Value AddShift(Graph graph, Node node, QuantizationParameters grid, WeightGrid weights)
     {
         var scale = graph.AddConstant("scale", Tensor.Scalar(grid.Scale));
         var zero = graph.AddConstant("zero", grid.Type == ElementType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
         var after = node.Next;
         var input = graph.AddNode("DequantizeLinear", [graph.AddNode("QuantizeLinear", [node.Input(0), scale, zero], "shift_q", after), scale, zero], "shift_dq", after);
         var tensor = node.Input(1)!.Constant!;
-        var weight = QuantizedWeight.Of(tensor.As<float>(), tensor.Shape.AsSpan(), perChannel ? QuantizationPlan.ChannelAxis(node) : null);
+        var weight = weights.Of(node, tensor);
         var rounded = graph.AddNode(node.OpType, [input, graph.AddConstant("shift_w", Tensor.From<float>(tensor.Shape.AsSpan(), weight.Values())), node.Input(2)], "shift_y", after);
         foreach (var (name, value) in node.Attributes)
             rounded.Producer!.Set(name, value);

@@ -4,7 +4,7 @@ using TinyMLaaS.Engine.Quantization;
 namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 
 /// <summary>Writes a plan into the graph: QuantizeLinear and DequantizeLinear around tensors, integers behind DequantizeLinear for weights and biases.</summary>
-internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDictionary<Value, QuantizationParameters> parameters, bool perChannel,
+internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDictionary<Value, QuantizationParameters> parameters, WeightGrid weights,
     IReadOnlyDictionary<string, float[]> biasShifts)
 {
     private readonly Dictionary<float, Value> _scales = [];
@@ -71,7 +71,7 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
         var tensor = node.Input(1)!.Constant!;
         var alpha = node.Is("Gemm") ? node.Float("alpha", 1) : 1;
         var beta = node.Is("Gemm") ? node.Float("beta", 1) : 1;
-        var weight = QuantizedWeight.Of([.. tensor.As<float>().ToArray().Select(w => w * alpha)], tensor.Shape.AsSpan(), perChannel ? QuantizationPlan.ChannelAxis(node) : null);
+        var weight = weights.Of(node, tensor, alpha);
         _weights.Add((node, weight));
         if (node.Input(2) is { } bias)
         {

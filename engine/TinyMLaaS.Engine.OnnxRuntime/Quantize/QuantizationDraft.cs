@@ -7,7 +7,7 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// <summary>A network with a plan and a grid for each tensor, not yet written.</summary>
 internal sealed class QuantizationDraft
 {
-    private readonly bool _perChannel;
+    private readonly WeightGrid _weights;
     private readonly QuantizationChoice _choice;
     private QdqWriter? _writer;
 
@@ -15,11 +15,11 @@ internal sealed class QuantizationDraft
     /// <param name="excluded">Nodes that the caller excludes, by first output.</param>
     /// <param name="calibration">What the tensors hold; null plans only.</param>
     /// <param name="choice">What is varied.</param>
-    /// <param name="perChannel">A scale for each output channel.</param>
-    public QuantizationDraft(QuantizationFacts facts, IReadOnlySet<string> excluded, Calibration? calibration, QuantizationChoice choice, bool perChannel)
+    /// <param name="weights">How weights become integers.</param>
+    public QuantizationDraft(QuantizationFacts facts, IReadOnlySet<string> excluded, Calibration? calibration, QuantizationChoice choice, WeightGrid weights)
     {
         Model = facts.Model;
-        _perChannel = perChannel;
+        _weights = weights;
         _choice = choice;
         Plan = QuantizationPlan.Of(facts, Model.Graph.Nodes.Where(n => Key(n) is { } key && (excluded.Contains(key) || choice.Float.ContainsKey(key))).ToHashSet(),
             node => Key(node) is { } key && choice.Float.TryGetValue(key, out var reason) ? reason : null);
@@ -37,8 +37,8 @@ internal sealed class QuantizationDraft
     public IReadOnlyList<(Node Node, QuantizedWeight Weight)> Weights => _writer?.Weights ?? [];
 
     /// <summary>A draft on a copy of its own.</summary>
-    public static QuantizationDraft OnCopy(byte[] fused, IReadOnlySet<string> excluded, Calibration? calibration, QuantizationChoice choice, bool perChannel) =>
-        new(new QuantizationFacts(OnnxFile.Read(fused)), excluded, calibration, choice, perChannel);
+    public static QuantizationDraft OnCopy(byte[] fused, IReadOnlySet<string> excluded, Calibration? calibration, QuantizationChoice choice, WeightGrid weights) =>
+        new(new QuantizationFacts(OnnxFile.Read(fused)), excluded, calibration, choice, weights);
 
     /// <summary>The name by which a node is known in every copy of the network: its first output; null when it has none.</summary>
     public static string? Key(Node node) => node.Outputs.FirstOrDefault(o => o is not null)?.Name;
@@ -46,7 +46,7 @@ internal sealed class QuantizationDraft
     /// <summary>Writes the plan into the network and gives its bytes. Call once.</summary>
     public byte[] Write()
     {
-        _writer = new QdqWriter(Model.Graph, Plan, Grids, _perChannel, _choice.BiasShifts);
+        _writer = new QdqWriter(Model.Graph, Plan, Grids, _weights, _choice.BiasShifts);
         _writer.Write();
         return OnnxFile.ToBytes(Model);
     }

@@ -36,18 +36,18 @@ internal sealed class QuantizationSearch
     private readonly QuantizationFacts _facts;
     private readonly IReadOnlySet<string> _excluded;
     private readonly Calibration _calibration;
-    private readonly bool _perChannel;
+    private readonly WeightGrid _weights;
     private readonly NodeWork _work;
     private readonly OutputError _error;
     private readonly Dictionary<string, double> _alone = new(StringComparer.Ordinal);
 
-    private QuantizationSearch(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, bool perChannel, CancellationToken cancellation)
+    private QuantizationSearch(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, CancellationToken cancellation)
     {
         _fused = fused;
         _facts = new QuantizationFacts(OnnxFile.Read(fused));
         _excluded = excluded;
         _calibration = calibration;
-        _perChannel = perChannel;
+        _weights = weights;
         _work = NodeWork.Measure(fused, dataset, cancellation);
         var plan = Draft(new QuantizationChoice(Methods[0])).Plan;
         var networks = (plan.Tensors.Count * Methods.Length) + plan.Nodes.Count;
@@ -76,12 +76,12 @@ internal sealed class QuantizationSearch
     /// <param name="excluded">Nodes that the caller excludes, by first output.</param>
     /// <param name="calibration">What all tensors hold that integer operators read or make.</param>
     /// <param name="dataset">The calibration data.</param>
-    /// <param name="perChannel">A scale for each output channel.</param>
+    /// <param name="weights">How weights become integers.</param>
     /// <param name="progress">Told the share done, roughly.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public static QuantizationSearch Run(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, bool perChannel, Action<double> progress, CancellationToken cancellation)
+    public static QuantizationSearch Run(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, Action<double> progress, CancellationToken cancellation)
     {
-        var search = new QuantizationSearch(fused, excluded, calibration, dataset, perChannel, cancellation);
+        var search = new QuantizationSearch(fused, excluded, calibration, dataset, weights, cancellation);
         search.ChooseRanges(progress);
         search.CorrectBiases(dataset, cancellation);
         search.ChooseFloat(progress);
@@ -89,9 +89,9 @@ internal sealed class QuantizationSearch
     }
 
     /// <summary>A draft to look at, not to write.</summary>
-    private QuantizationDraft Draft(QuantizationChoice choice) => new(_facts, _excluded, _calibration, choice, _perChannel);
+    private QuantizationDraft Draft(QuantizationChoice choice) => new(_facts, _excluded, _calibration, choice, _weights);
 
-    private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _perChannel).Write());
+    private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _weights).Write());
 
     private void ChooseRanges(Action<double> progress)
     {
@@ -126,7 +126,7 @@ internal sealed class QuantizationSearch
     private void CorrectBiases(Dataset dataset, CancellationToken cancellation)
     {
         var before = Error;
-        if (KeepIfBetter(Choice with { BiasShifts = BiasCorrection.Measure(_fused, Draft(Choice), dataset, _perChannel, cancellation) }))
+        if (KeepIfBetter(Choice with { BiasShifts = BiasCorrection.Measure(_fused, Draft(Choice), dataset, _weights, cancellation) }))
             BiasGain = Error.Decibels - before.Decibels;
     }
 
@@ -240,7 +240,7 @@ internal sealed class QuantizationSearch
         var copy = OnnxFile.Read(_fused);
         var twin = copy.Graph.Find(key)!.Producer!;
         var tensor = twin.Input(1)!.Constant!;
-        var weight = QuantizedWeight.Of(tensor.As<float>(), tensor.Shape.AsSpan(), _perChannel ? QuantizationPlan.ChannelAxis(twin) : null);
+        var weight = _weights.Of(twin, tensor);
         twin.SetInput(1, copy.Graph.AddConstant("rounded", Tensor.From<float>(tensor.Shape.AsSpan(), weight.Values())));
         return _alone[$"weight|{key}"] = _error.Of(OnnxFile.ToBytes(copy)).Cost;
     }

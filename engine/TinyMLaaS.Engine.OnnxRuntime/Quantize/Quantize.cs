@@ -42,8 +42,9 @@ public sealed class Quantize : ITransformer
         PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
         var keys = excluded.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
         var fused = OnnxFile.ToBytes(model);
+        var weights = new WeightGrid(options.PerChannel, options.ReducedRange);
         var choice = new QuantizationChoice(options.Calibration == CalibrationMethod.Auto ? CalibrationMethod.Mse : options.Calibration);
-        var plan = QuantizationDraft.OnCopy(fused, keys, null, choice, options.PerChannel).Plan;
+        var plan = QuantizationDraft.OnCopy(fused, keys, null, choice, weights).Plan;
         var output = Path.Combine(request.WorkFolder, "quantized.onnx");
         var report = new JsonObject { ["before"] = before };
         if (!plan.Nodes.Any(QuantizationPlan.HasWeights))
@@ -62,10 +63,10 @@ public sealed class Quantize : ITransformer
         progress.Report(new TransformProgress(0.05, "calibrating"));
         var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation, options.Percentile);
         var search = options.Calibration != CalibrationMethod.Auto ? null
-            : QuantizationSearch.Run(fused, keys, calibration, dataset, options.PerChannel, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
+            : QuantizationSearch.Run(fused, keys, calibration, dataset, weights, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
         cancellation.ThrowIfCancellationRequested();
         progress.Report(new TransformProgress(0.85, "writing integers"));
-        var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, options.PerChannel);
+        var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, weights);
         var tensors = Tensors(draft, calibration, search?.Choice ?? choice);
         var leftFloat = LeftFloat(draft.Plan);
         var integer = draft.Plan.Nodes.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);

@@ -12,9 +12,11 @@ public sealed class QuantizedWeight
     private readonly float[] _scales;
     private readonly sbyte[] _integers;
     private readonly int _run;
+    private readonly int _largest;
 
-    private QuantizedWeight(float[] weights, long[] shape, int? axis)
+    private QuantizedWeight(float[] weights, long[] shape, int? axis, int largest)
     {
+        _largest = largest;
         _weights = weights;
         Shape = shape;
         Axis = axis;
@@ -35,7 +37,7 @@ public sealed class QuantizedWeight
     /// <summary>Channels whose scale had to grow so that their bias fits.</summary>
     public int RaisedScales { get; private set; }
 
-    /// <summary>The integers, -127 to 127, in the weight's order.</summary>
+    /// <summary>The integers, at most the largest asked for on either side of 0, in the weight's order.</summary>
     public ReadOnlySpan<sbyte> Integers => _integers;
 
     /// <summary>10 log10 of the weight's energy over that of its rounding error; positive infinity when nothing was lost.</summary>
@@ -63,14 +65,17 @@ public sealed class QuantizedWeight
         return values;
     }
 
-    /// <summary>Quantizes a weight: the scale of a slice is its largest magnitude over 127. A slice of zeros gets the largest scale of the others, or 1.</summary>
+    /// <summary>Quantizes a weight: the scale of a slice is its largest magnitude over the largest integer. A slice of zeros gets the largest scale of the others, or 1.</summary>
     /// <param name="weights">Finite values in row-major order.</param>
     /// <param name="shape">Extents.</param>
     /// <param name="axis">Axis of the output channels; null for one scale.</param>
+    /// <param name="largest">The largest integer, 1 to 127.</param>
     /// <exception cref="ArgumentException">A value is not finite.</exception>
-    public static QuantizedWeight Of(ReadOnlySpan<float> weights, ReadOnlySpan<long> shape, int? axis)
+    public static QuantizedWeight Of(ReadOnlySpan<float> weights, ReadOnlySpan<long> shape, int? axis, int largest = 127)
     {
-        var result = new QuantizedWeight(weights.ToArray(), shape.ToArray(), axis);
+        ArgumentOutOfRangeException.ThrowIfLessThan(largest, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(largest, 127);
+        var result = new QuantizedWeight(weights.ToArray(), shape.ToArray(), axis, largest);
         var magnitudes = new double[result._scales.Length];
         for (var i = 0; i < weights.Length; i++)
         {
@@ -79,9 +84,9 @@ public sealed class QuantizedWeight
             ref var magnitude = ref magnitudes[result.Channel(i)];
             magnitude = Math.Max(magnitude, Math.Abs(weights[i]));
         }
-        var largest = magnitudes.DefaultIfEmpty().Max();
+        var greatest = magnitudes.DefaultIfEmpty().Max();
         for (var channel = 0; channel < magnitudes.Length; channel++)
-            result._scales[channel] = QuantizationParameters.Symmetric(magnitudes[channel] > 0 ? magnitudes[channel] : largest).Scale;
+            result._scales[channel] = QuantizationParameters.Symmetric((magnitudes[channel] > 0 ? magnitudes[channel] : greatest) * (127d / largest)).Scale;
         result.Round();
         return result;
     }
@@ -114,7 +119,7 @@ public sealed class QuantizedWeight
     private void Round()
     {
         for (var i = 0; i < _weights.Length; i++)
-            _integers[i] = (sbyte)Math.Clamp(MathF.Round(_weights[i] / _scales[Channel(i)], MidpointRounding.ToEven), -127, 127);
+            _integers[i] = (sbyte)Math.Clamp(MathF.Round(_weights[i] / _scales[Channel(i)], MidpointRounding.ToEven), -_largest, _largest);
     }
 
     private int Channel(int element) => _scales.Length == 1 ? 0 : element / _run % _scales.Length;

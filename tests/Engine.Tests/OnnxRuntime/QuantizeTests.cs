@@ -176,6 +176,22 @@ public sealed class QuantizeTests : IDisposable
     }
 
     [Fact]
+    public void Keeps_weights_within_7_bits_if_asked()
+    {
+        // Two products of the largest activation, 255, and the largest weight must stay within 16 bits: 2 * 255 * 64 = 32,640, and 65 would be too much.
+        var samples = Samples(16, 3, 8, 8);
+        int Largest(string options, out double sqnr)
+        {
+            var (original, quantized, _) = TransformText(Residual, samples, options);
+            sqnr = Sqnr(original, quantized, samples);
+            return OnnxFile.Read(quantized).Graph.Initializers.Where(i => i.Constant!.Type == ElementType.Int8).Max(i => i.Constant!.As<sbyte>().ToArray().Max(v => Math.Abs((int)v)));
+        }
+        Assert.Equal(64, Largest("""{"reduced-range":true}""", out var reduced));
+        Assert.Equal(127, Largest("{}", out var full));
+        Assert.InRange(reduced, 26, full);
+    }
+
+    [Fact]
     public void Keeps_a_relu6_within_6_and_gives_it_to_the_rounding()
     {
         const string graph = """
