@@ -51,6 +51,7 @@ internal sealed record WorkerPool(string Worker, string Queue, int Slots, IReadO
 {
     /// <summary>The version to offer a step with; null when the pool cannot run it.</summary>
     public string? VersionFor(string uses, string? version) => version is null
-        ? Transformers.Where(t => t.Name == uses).Select(t => t.Version).Max(StringComparer.Ordinal)
+        // The longer text is the newer one, so that 10 comes after 9.
+        ? Transformers.Where(t => t.Name == uses).Select(t => t.Version).OrderBy(v => v.Length).ThenBy(v => v, StringComparer.Ordinal).LastOrDefault()
         : Transformers.Contains((uses, version)) ? version : null;
 }

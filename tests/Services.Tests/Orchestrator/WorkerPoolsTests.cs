@@ -18,14 +18,14 @@ public sealed class WorkerPoolsTests
     [Fact]
     public void Instances_of_a_kind_are_one_pool_with_the_slots_and_transformers_of_all()
     {
-        _pools.Note(Announcement("compiler", 1, slots: 2, ("compiler/fuse", "1")));
-        _pools.Note(Announcement("compiler", 2, slots: 3, ("compiler/fuse", "2")));
+        _pools.Note(Announcement("compiler", 1, slots: 2, ("compiler/fuse", "9")));
+        _pools.Note(Announcement("compiler", 2, slots: 3, ("compiler/fuse", "10")));
         _pools.Note(Announcement("installer", 1, slots: 1, ("installer/bundle", "1")));
 
         Assert.Equal([("compiler", 5), ("installer", 1)], _pools.Current().Values.Select(p => (p.Worker, p.Slots)).Order());
         var compiler = _pools.Current()["compiler"];
-        Assert.Equal("2", compiler.VersionFor("compiler/fuse", null));
-        Assert.Equal("1", compiler.VersionFor("compiler/fuse", "1"));
+        Assert.Equal("10", compiler.VersionFor("compiler/fuse", null));
+        Assert.Equal("9", compiler.VersionFor("compiler/fuse", "9"));
         Assert.Null(compiler.VersionFor("compiler/fuse", "3"));
         Assert.Null(compiler.VersionFor("compiler/prune", null));
     }
