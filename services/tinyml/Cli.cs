@@ -75,11 +75,11 @@ internal static class Cli
         }
     }
 
-    /// <summary>An error for people; several violations as a table.</summary>
+    /// <summary>An error for people; several violations as a list.</summary>
     public static void Report(Terminal terminal, CommandException e)
     {
         terminal.Say($"tinyml: {e.Message}");
         if (e.Violations.Any(v => v.Field.Length > 0))
-            terminal.Error.Write(ProblemTable.Of(e.Violations));
+            terminal.Error.Write(ViolationList.Of(e.Violations));
     }
 }
