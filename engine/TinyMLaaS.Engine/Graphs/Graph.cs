@@ -12,6 +12,8 @@ public sealed class Graph
     private readonly Dictionary<string, Value> _names = new(StringComparer.Ordinal);
     private readonly HashSet<Node> _nesting = [];
     private readonly Dictionary<string, int> _lastNumbers = new(StringComparer.Ordinal);
+    // Every name that nested graphs gave so far; null when it must be gathered again.
+    private HashSet<string>? _below;
 
     /// <summary>An empty graph.</summary>
     public Graph(string name = "") => Name = name;
@@ -323,10 +325,14 @@ public sealed class Graph
 
     internal void NoteNesting(Node node)
     {
-        if (node.Subgraphs.Any())
-            _nesting.Add(node);
-        else
+        if (!node.Subgraphs.Any())
+        {
             _nesting.Remove(node);
+            return;
+        }
+        _nesting.Add(node);
+        for (var graph = this; graph is not null; graph = graph.Owner?.Graph)
+            graph._below = null;
     }
 
     internal void ReleaseOuterUses()
@@ -419,7 +425,26 @@ public sealed class Graph
 
     private bool IsTaken(string name) => name.Length == 0 || Find(name) is not null || TakenBelow(name);
 
-    private bool TakenBelow(string name) => _nesting.Any(n => n.Subgraphs.Any(g => g._names.ContainsKey(name) || g.TakenBelow(name)));
+    private bool TakenBelow(string name)
+    {
+        if (_nesting.Count == 0)
+            return false;
+        if (_below is null)
+        {
+            _below = new HashSet<string>(StringComparer.Ordinal);
+            GatherBelow(_below);
+        }
+        return _below.Contains(name);
+    }
+
+    private void GatherBelow(HashSet<string> names)
+    {
+        foreach (var nested in _nesting.SelectMany(n => n.Subgraphs))
+        {
+            names.UnionWith(nested._names.Keys);
+            nested.GatherBelow(names);
+        }
+    }
 
     private Value NewValue(string name)
     {
@@ -427,6 +452,8 @@ public sealed class Graph
             throw new GraphException(name.Length == 0 ? "A value needs a name." : $"The name '{name}' is taken.");
         var value = new Value(this, name);
         _names.Add(name, value);
+        for (var around = Owner?.Graph; around is not null; around = around.Owner?.Graph)
+            around._below?.Add(name);
         return value;
     }
 

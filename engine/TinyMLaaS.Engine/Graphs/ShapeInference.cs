@@ -6,6 +6,9 @@ namespace TinyMLaaS.Engine.Graphs;
 /// </summary>
 internal sealed class ShapeInference
 {
+    /// <summary>Most axes of a value that are followed: a shape of thousands, handed from node to node, would be thousands of shapes.</summary>
+    private const int HighestRank = 64;
+
     private readonly Dictionary<Value, TensorType> _types = [];
 
     private ShapeInference()
@@ -21,7 +24,7 @@ internal sealed class ShapeInference
     }
 
     /// <summary>What is known of a value.</summary>
-    public TensorType this[Value value] => _types.TryGetValue(value, out var type) ? type : new TensorType(value.Type, value.Shape);
+    public TensorType this[Value value] => _types.TryGetValue(value, out var type) ? type : Stated(value);
 
     /// <summary>What is known of input <paramref name="index"/> of a node; nothing when it is left out.</summary>
     public TensorType Input(Node node, int index) => node.Input(index) is { } value ? this[value] : default;
@@ -45,9 +48,11 @@ internal sealed class ShapeInference
         for (var i = 0; i < inferred.Length; i++)
         {
             if (node.Outputs[i] is { OpaqueType: null } output)
-                _types[output] = Merge(inferred[i], new TensorType(output.Type, output.Shape));
+                _types[output] = Merge(inferred[i].Rank > HighestRank ? inferred[i] with { Shape = null } : inferred[i], Stated(output));
         }
     }
+
+    private static TensorType Stated(Value value) => new(value.Type, value.Shape is { Length: <= HighestRank } shape ? shape : null);
 
     private void Walk(Graph graph)
     {

@@ -14,7 +14,7 @@ internal static class ConstantEvaluator
     private const long FreeBytes = 512;
 
     /// <summary>The contents of all outputs; null when the node is not one that can be computed.</summary>
-    public static IReadOnlyList<Tensor>? Evaluate(Node node, ShapeInference types)
+    public static IReadOnlyList<Tensor>? Evaluate(Node node, ShapeInference types, WorkBudget budget)
     {
         if (node.Domain.Length > 0 || node.Outputs.Count == 0 || node.Outputs.Contains(null))
             return null;
@@ -30,6 +30,7 @@ internal static class ConstantEvaluator
                 return null;
             // What someone else reads too stays in the file and makes no room.
             var limit = Math.Max(FreeBytes, node.Inputs.OfType<Value>().Where(i => i is { Uses.Count: 1, IsOutput: false }).Sum(i => (long)i.Constant!.Bytes.Length));
+            var work = 0L;
             for (var i = 0; i < node.Outputs.Count; i++)
             {
                 // The size is known before anything is computed; where it is not, nothing is.
@@ -37,7 +38,11 @@ internal static class ConstantEvaluator
                 var bits = type.Element == ElementType.Undefined ? 64 : type.Element.Bits();
                 if (type.StaticShape is not { } shape || checked(Tensor.CountOf(shape) * bits) / 8 > limit)
                     return null;
+                work += Tensor.CountOf(shape) * bits / 8;
             }
+            // What is read counts too: a sum over a large tensor is small.
+            if (!budget.TrySpend(checked(work + node.Inputs.OfType<Value>().Sum(i => (long)i.Constant!.Bytes.Length))))
+                return null;
             if (node.OpType == "Split")
                 return Split(node, types);
             return node.Outputs.Count == 1 && Compute(node, types) is { } result ? [result] : null;

@@ -23,6 +23,9 @@ internal abstract record Candidate(Node Root, Node? Into)
     /// <summary>The nodes that a rewrite would change.</summary>
     public IEnumerable<Node> Nodes => Into is null ? [Root] : [Root, Into];
 
+    /// <summary>Bytes of the constants that <see cref="Check"/> may compute with.</summary>
+    public long Bytes => Nodes.SelectMany(n => n.Inputs).Sum(i => i?.Constant is { } constant ? (long)constant.Bytes.Length : 0);
+
     /// <summary>Why the pattern must stay, or null. Accounts for every attribute and input of all its nodes.</summary>
     public abstract Blocked? Check();
 
