@@ -9,13 +9,16 @@ internal static class FusePasses
     public static IReadOnlyList<Rule> Rules { get; } =
     [
         new EliminateIdentity(),
+        new MergeTransposes(),
+        new MergePadIntoConv(),
         new FoldBatchNormIntoConv(),
         new FoldBatchNormIntoGemm(),
         new FoldBatchNormIntoMatMul(),
+        new FoldMulIntoConv(),
         new AddIntoBias(),
         new MatMulAddIntoGemm(),
     ];
 
     /// <summary>All passes. Constants come first, since rules ask for constant weights; dead code last, since rules leave some.</summary>
-    public static IReadOnlyList<Pass> All { get; } = [new UpgradeOpset(), new FoldConstants(), new RewritePass("fuse", Rules), new RemoveDeadCode()];
+    public static IReadOnlyList<Pass> All { get; } = [new UpgradeOpset(), new FoldConstants(), new ShareCommonNodes(), new RewritePass("fuse", Rules), new RemoveDeadCode()];
 }

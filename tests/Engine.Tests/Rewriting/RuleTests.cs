@@ -279,6 +279,145 @@ public sealed class RuleTests
         Assert.Equal([("eliminate-identity", "d", reason)], result.Refused);
     }
 
+    [Theory]
+    [InlineData("const w: float[4,3,1,1] ~ 1", "Conv(x, w)", "const s: float[4,1,1] = 1 2 -3 0.5", "Mul(a, s)")]
+    [InlineData("const w: float[4,1,3,3] ~ 1", "Conv(x, w, o) group=4", "const s: float[1,4,1,1] = 1 2 -3 0.5", "Mul(s, a)")]
+    [InlineData("const w: float[6,2,2,2] ~ 1", "ConvTranspose(x, w, o) group=2", "const s: float[4,1,1] = 1 2 -3 0.5", "Mul(a, s)")]
+    [InlineData("const w: float[4,3,1,1] ~ 1", "Conv(x, w, o)", "const s: float[] = 1.5", "Mul(a, s)")]
+    public void A_normalization_split_into_mul_and_add_becomes_weight_and_bias(string weight, string conv, string factor, string mul)
+    {
+        var inputs = weight.Contains("[4,1", StringComparison.Ordinal) ? 4 : weight.Contains("[6", StringComparison.Ordinal) ? 6 : 3;
+        var result = AssertSame($"""
+            in x: float[1,{inputs},4,4]
+            {weight}
+            const o: float[4] = -1 1 -2 2
+            {factor}
+            const t: float[4,1,1] = 4 3 2 1
+            a = {conv}
+            b = {mul}
+            y = Add(b, t)
+            out y
+            """);
+
+        Assert.DoesNotContain("Mul(", result.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("Add(", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("const s: float[4] = 1 2 3 4", "", "its factor 's' of shape [4] is not one number for each of 4 channels")]
+    [InlineData("in s: float[4,1,1]\nconst s: float[4,1,1] = 1 2 3 4", "", "its factor 's' is a graph input, so a caller can override it")]
+    [InlineData("const s: float[4,1,1] = 1 2 3 4", "out a", "'a' between them is a graph output")]
+    [InlineData("const s: float[4,1,1] = 1 2 3 4", "z = Relu(a) @relu\nout z", "'a' between them is also read by 'relu'")]
+    [InlineData("const s: float[4,1,1] = 1 2 3 4", "z = Conv(x, w) @other auto_pad=\"VALID\"\nout z", "its weight 'w' is also read by 'other'")]
+    public void Keeps_a_mul_that_is_no_factor_of_the_weights(string factor, string rest, string reason)
+    {
+        var result = Fuse($"""
+            in x: float[1,3,4,4]
+            const w: float[4,3,1,1] ~ 1
+            {factor}
+            a = Conv(x, w)
+            y = Mul(a, s) @mul
+            out y
+            {rest}
+            """);
+
+        Assert.Equal([("fold-mul-into-conv", "mul", reason)], result.Refused);
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData(" auto_pad=\"VALID\"", "")]
+    [InlineData(" pads=[1,0,2,1] strides=[2,2]", "const v: float[] = 0")]
+    public void Padding_by_zeros_moves_into_the_conv(string attributes, string value)
+    {
+        var result = AssertSame($"""
+            in x: float[1,3,5,6]
+            const w: float[4,3,3,3] ~ 1
+            const p: int64[8] = 0 0 1 2 0 0 3 0
+            {value}
+            a = Pad(x, p{(value.Length > 0 ? ", v" : "")})
+            y = Conv(a, w){attributes}
+            out y
+            """);
+
+        Assert.DoesNotContain("Pad(", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("const p: int64[8] = 0 0 1 2 0 0 3 0\na = Pad(x, p) @pad mode=\"reflect\"", "'pad' pads by 'reflect', not by zeros")]
+    [InlineData("const p: int64[8] = 0 0 1 2 0 0 3 0\nconst v: float[] = 1\na = Pad(x, p, v) @pad", "its value 'v' is not a constant zero")]
+    [InlineData("const p: int64[8] = 0 0 -1 2 0 0 3 0\na = Pad(x, p) @pad", "'pad' cuts, or pads batch or channels")]
+    [InlineData("const p: int64[8] = 1 0 1 2 0 0 3 0\na = Pad(x, p) @pad", "'pad' cuts, or pads batch or channels")]
+    [InlineData("in p: int64[8]\na = Pad(x, p) @pad", "its pads 'p' are not constant")]
+    [InlineData("const p: int64[8] = 0 0 1 2 0 0 3 0\na = Pad(x, p) @pad\nout a", "'a' between them is a graph output")]
+    [InlineData("const p: int64[8] = 0 0 1 2 0 0 3 0\na = Pad(x, p) @pad\nz = Relu(a) @relu\nout z", "'a' between them is also read by 'relu'")]
+    public void Keeps_padding_that_a_conv_would_not_do(string pad, string reason)
+    {
+        var result = Fuse($"in x: float[1,3,5,6]\nconst w: float[4,3,3,3] ~ 1\n{pad}\ny = Conv(a, w) @conv\nout y");
+
+        Assert.Equal([("merge-pad-into-conv", "conv", reason)], result.Refused);
+        Assert.Contains("Pad(", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Keeps_padding_before_a_conv_that_pads_by_extent()
+    {
+        var result = Fuse("in x: float[1,3,5,6]\nconst w: float[4,3,3,3] ~ 1\nconst p: int64[8] = 0 0 1 2 0 0 3 0\na = Pad(x, p)\ny = Conv(a, w) @conv auto_pad=\"SAME_UPPER\"\nout y");
+
+        Assert.Equal([("merge-pad-into-conv", "conv", "'conv' pads by 'SAME_UPPER'")], result.Refused);
+    }
+
+    [Theory]
+    [InlineData("a = Transpose(x) perm=[0,2,3,1]\nb = Transpose(a) perm=[0,3,1,2]\ny = Relu(b)\nout y", 0)]
+    [InlineData("a = Transpose(x) perm=[0,2,3,1]\ny = Transpose(a) perm=[2,0,1,3]\nout y", 1)]
+    [InlineData("a = Transpose(x) perm=[0,2,3,1]\nb = Transpose(a) perm=[0,3,1,2]\ny = Relu(b)\nz = Relu(a)\nout y\nout z", 1)]
+    public void Two_transposes_become_one_or_none(string nodes, int remaining)
+    {
+        var result = AssertSame($"in x: float[2,3,4,5]\n{nodes}");
+
+        Assert.Equal(remaining, result.Text.Split(" = Transpose(").Length - 1);
+    }
+
+    [Theory]
+    [InlineData("a = Transpose(x)\ny = Transpose(a) @t perm=[1,0]", "one of the two states no order of axes")]
+    [InlineData("a = Transpose(x) perm=[1,0]\ny = Transpose(a) @t perm=[1,0]", "'y' is a graph output and 'x' is no value of a node of this graph")]
+    [InlineData("a = Transpose(x) perm=[1,0]\ny = Transpose(a) @t perm=[1,1]", "[1,0] and [1,1] are not two orders of the same axes")]
+    public void Keeps_transposes_that_do_not_cancel_for_certain(string nodes, string reason)
+    {
+        var result = Fuse($"in x: float[2,3]\n{nodes}\nout y");
+
+        Assert.Equal([("merge-transposes", "t", reason)], result.Refused);
+    }
+
+    [Fact]
+    public void Nodes_that_compute_the_same_become_one()
+    {
+        var result = AssertSame("in x: float[2,3]\na = Softmax(x) axis=1\nb = Softmax(x) axis=1\nc = Exp(a)\nd = Exp(b)\ny = Add(c, d)\nout y");
+
+        Assert.Equal(GraphText.Lines("in x: float[2,3]\na = Softmax(x) axis=1\nc = Exp(a)\ny = Add(c, c)\nout y"), result.Text);
+    }
+
+    [Theory]
+    [InlineData("a = Softmax(x) axis=1\nb = Softmax(x) axis=0")]
+    [InlineData("a = Exp(x)\nb = Log(x)")]
+    [InlineData("a = RandomNormalLike(x)\nb = RandomNormalLike(x)")]
+    [InlineData("a = own:Any(x)\nb = own:Any(x)")]
+    [InlineData("a = Sub(x, c)\nb = Sub(c, x)")]
+    public void Nodes_that_differ_stay(string nodes)
+    {
+        var result = Fuse($"in x: float[2,3]\nin c: float[2,3]\n{nodes}\ny = Add(a, b)\nout y");
+
+        Assert.Contains("y = Add(a, b)", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_graph_output_keeps_its_own_node()
+    {
+        var result = Fuse("in x: float[2]\na = Exp(x)\nb = Exp(x)\nout a\nout b");
+
+        Assert.Contains("b = Exp(x)", result.Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Keeps_what_is_excluded()
     {

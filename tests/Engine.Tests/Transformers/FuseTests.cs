@@ -36,7 +36,7 @@ public sealed class FuseTests
 
         // Outputs differ by float error only; what adds up over a network is measured against its largest output.
         var largest = expected.Values.SelectMany(v => v).Max(Math.Abs);
-        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, Math.Max(1e-5f, 1e-5f * largest));
+        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, Math.Max(1e-5f, 3e-5f * largest));
         // What opset 13 takes as inputs were attributes, which is a few bytes shorter.
         Assert.True(fused.Length <= original.Length * 1.001, $"{fused.Length} bytes of {original.Length}");
     }

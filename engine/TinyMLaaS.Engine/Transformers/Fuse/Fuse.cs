@@ -6,8 +6,8 @@ using TinyMLaaS.Engine.Passes;
 namespace TinyMLaaS.Engine.Transformers.Fuse;
 
 /// <summary>
-/// <c>compiler/fuse</c>: the same function with fewer operators. Folds constants, BatchNormalization into Conv, ConvTranspose, Gemm and MatMul, added
-/// constants into biases; removes Identity, Dropout and dead code; brings opset 7 to 12 to 13. What it does not touch it leaves as it was.
+/// <c>compiler/fuse</c>: the same function with fewer operators. Folds constants, BatchNormalization into Conv, ConvTranspose, Gemm and MatMul, constant
+/// factors and summands into weights and biases, padding into Conv; merges Transposes; removes Identity, Dropout, repeated and dead code; brings opset 7 to 12 to 13. What it does not touch it leaves as it was.
 /// </summary>
 public sealed class Fuse : ITransformer
 {
@@ -15,7 +15,7 @@ public sealed class Fuse : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/fuse",
-        Version = "1",
+        Version = "2",
         Summary = "Folds constants, batch normalization and added constants into the operators before them, and removes what does nothing.",
         Accepts = ["onnx"],
         Produces = "onnx",
