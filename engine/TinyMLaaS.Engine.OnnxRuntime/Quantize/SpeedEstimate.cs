@@ -4,7 +4,7 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// How long a network takes quantized, as a share of what it takes in floats, estimated from its costs: multiply-accumulates of ordinary and of grouped operators, and the operators that ONNX
 /// Runtime is left with after its rewriting. The rates were fitted to 13 networks from 1 thousand to 136 million multiply-accumulates on one thread of an x86 processor with VNNI: integer kernels
 /// are twice as fast as float ones, but five times slower where each channel is convolved alone, and every Quantize or Dequantize that is left costs a step. No clock is read, so the figure is the
-/// same everywhere; for 12 of the 13 it lies on the same side of 1 as the measured one did, or the measured one lay within 10 % of 1.
+/// same everywhere. It is rough: far from 1 it tells which is faster, while networks of a few tens of microseconds were measured on either side of it.
 /// </summary>
 internal static class SpeedEstimate
 {
