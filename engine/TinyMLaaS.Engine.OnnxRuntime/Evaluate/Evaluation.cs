@@ -1,5 +1,6 @@
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Graphs;
+using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.OnnxRuntime.Evaluate;
@@ -15,7 +16,7 @@ public static class Evaluation
     /// <param name="threads">Threads of an operator; the value does not depend on it.</param>
     /// <param name="progress">Told the share done after each sample.</param>
     /// <param name="cancellation">Ends the work.</param>
-    /// <exception cref="TransformRejectedException"><c>invalid-dataset</c>, <c>model-not-runnable</c>, <c>missing-reference</c>: the metric compares, and there is nothing to compare with; <c>unsuitable-metric</c>: the network's outputs do not suit the metric.</exception>
+    /// <exception cref="TransformRejectedException">What <see cref="OnnxFile.Read(ReadOnlyMemory{byte})"/> refuses, tensors in other files among it; <c>invalid-dataset</c>, <c>model-not-runnable</c>, <c>missing-reference</c>: the metric compares, and there is nothing to compare with; <c>unsuitable-metric</c>: the network's outputs do not suit the metric.</exception>
     public static EvaluationResult Measure(
         byte[] model, Dataset dataset, Metric metric, byte[]? reference = null, int threads = 1, Action<double>? progress = null, CancellationToken cancellation = default)
     {
@@ -25,6 +26,7 @@ public static class Evaluation
             throw new TransformRejectedException("missing-reference",
                 $"The metric '{Metrics.Name(metric)}' compares a network with the one it was made from, and no such network is given here. Use 'top1', 'auc-mse' or 'mse', or compare two networks.");
         }
+        RefuseOtherFiles(model, reference);
         using var session = RuntimeSession.Open(model, threads: threads, cancellation: cancellation);
         using var other = isComparison ? RuntimeSession.Open(reference!, threads: threads, cancellation: cancellation) : null;
         var bound = dataset.Bind(session.Inputs);
@@ -44,6 +46,7 @@ public static class Evaluation
     /// <exception cref="TransformRejectedException">As <see cref="Measure"/>, and <c>different-inputs</c>.</exception>
     public static Comparison Compare(byte[] model, byte[] reference, Dataset dataset, Action<double>? progress = null, CancellationToken cancellation = default)
     {
+        RefuseOtherFiles(model, reference);
         using var session = RuntimeSession.Open(model, cancellation: cancellation);
         using var other = RuntimeSession.Open(reference, cancellation: cancellation);
         var (names, expected) = (session.Inputs.Select(i => i.Name).ToArray(), other.Inputs.Select(i => i.Name).ToArray());
@@ -54,6 +57,16 @@ public static class Evaluation
         var (sqnr, agreement, difference) = (Metrics.Start(Metric.Sqnr, reduce), Metrics.Start(Metric.Agreement, reduce), Metrics.StartLargestDifference());
         var samples = Feed(session, other, bound, [sqnr, agreement, difference], progress);
         return new Comparison(sqnr.Value(), agreement.Value(), difference.Value(), samples);
+    }
+
+    /// <summary>ONNX Runtime looks for tensors kept in other files where the process runs; our reader refuses them in bytes that have no folder.</summary>
+    private static void RefuseOtherFiles(params ReadOnlySpan<byte[]?> models)
+    {
+        foreach (var model in models)
+        {
+            if (model is not null)
+                OnnxFile.Read(model);
+        }
     }
 
     private static int Feed(RuntimeSession session, RuntimeSession? reference, BoundDataset bound, IReadOnlyList<Metrics> measures, Action<double>? progress)

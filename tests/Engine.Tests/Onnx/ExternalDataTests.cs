@@ -1,6 +1,9 @@
 using Google.Protobuf;
+using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.Onnx.Proto;
+using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.Tests.Datasets;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.Tests.Onnx;
@@ -113,6 +116,22 @@ public sealed class ExternalDataTests
         File.CreateSymbolicLink(Path.Combine(folder.Path, "weights.bin"), "blobs/1234");
 
         Assert.Equal([1, 2], OnnxFile.Read(Save(folder, "weights.bin", null, null)).Graph.Find("w")!.Constant!.As<float>().ToArray());
+    }
+
+    [Fact]
+    public void Nothing_is_measured_of_an_upload_that_points_to_other_files()
+    {
+        using var folder = new TemporaryFolder();
+        var proto = OnnxFileTests.Sound();
+        Move(proto.Graph.Initializer[0], "weights.bin", "0", "8");
+        folder.Write("data/x.npy", ArrayWriter.Npy<float>("<f4", [1, 2], 1, 2));
+        var data = Dataset.Open(Path.Combine(folder.Path, "data"));
+
+        foreach (var (model, reference) in new[] { (proto.ToByteArray(), OnnxFileTests.Sound().ToByteArray()), (OnnxFileTests.Sound().ToByteArray(), proto.ToByteArray()) })
+        {
+            var refused = Assert.Throws<TransformRejectedException>(() => Evaluation.Compare(model, reference, data, cancellation: TestContext.Current.CancellationToken));
+            Assert.Equal("external-data-unsupported", refused.Code);
+        }
     }
 
     [Fact]
