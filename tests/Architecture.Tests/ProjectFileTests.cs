@@ -34,7 +34,7 @@ public sealed class ProjectFileTests
     {
         var project = Find(path);
 
-        Assert.Equal(project.Area == "services" || project.Area == "benchmarks" ? "TinyMLaaS." + Pascal(project.Folder) : project.Folder.StartsWith("TinyMLaaS.", StringComparison.Ordinal) ? project.Folder : "TinyMLaaS." + project.Folder, project.Name);
+        Assert.Equal(project.Area == "services" ? "TinyMLaaS." + Pascal(project.Folder) : project.Folder.StartsWith("TinyMLaaS.", StringComparison.Ordinal) ? project.Folder : "TinyMLaaS." + project.Folder, project.Name);
     }
 
     [Fact]
