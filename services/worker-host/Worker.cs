@@ -183,7 +183,7 @@ internal sealed class Worker : IDisposable
         return true;
     }
 
-    private static TransformerDescriptor Describe(TransformerInfo info) => new()
+    internal static TransformerDescriptor Describe(TransformerInfo info) => new()
     {
         Name = info.Name,
         Version = info.Version,
