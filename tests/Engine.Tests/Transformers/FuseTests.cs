@@ -35,8 +35,10 @@ public sealed class FuseTests
         var expected = Oracle.Run(original, inputs);
 
         // Outputs differ by float error only; what adds up over a network is measured against its largest output.
+        // One network, whose many gates are folded as factors, was measured at 1.1 times the bound of all others.
         var largest = expected.Values.SelectMany(v => v).Max(Math.Abs);
-        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, Math.Max(1e-5f, 3e-5f * largest));
+        var share = Path.GetFileName(file) == "ppocr_v4_det.onnx" ? 2e-5f : 1e-5f;
+        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, Math.Max(1e-5f, share * largest));
         // What opset 13 takes as inputs were attributes, which is a few bytes shorter.
         Assert.True(fused.Length <= original.Length * 1.001, $"{fused.Length} bytes of {original.Length}");
     }
