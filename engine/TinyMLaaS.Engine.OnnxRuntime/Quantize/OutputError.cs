@@ -80,7 +80,8 @@ internal sealed class OutputError
         return results;
     }
 
-    private static List<Tensor[]> Spread(BoundDataset bound, int feeds)
+    /// <summary>Copies of feeds, spread evenly over the data.</summary>
+    internal static List<Tensor[]> Spread(BoundDataset bound, int feeds)
     {
         var total = bound.Count * bound.FeedsPerSample;
         var wanted = Math.Min(feeds, total);

@@ -10,10 +10,14 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
     private readonly Dictionary<float, Value> _scales = [];
     private Value? _lowest;
     private readonly Dictionary<(ElementType, int, long), Value> _zeros = [];
-    private readonly List<(Node Node, QuantizedWeight Weight)> _weights = [];
+    private readonly List<QuantizedLayer> _layers = [];
+    private readonly Dictionary<string, (Value Now, QuantizationParameters Grid)> _rounded = new(StringComparer.Ordinal);
 
-    /// <summary>The quantized weight of each operator, in the graph's order.</summary>
-    public IReadOnlyList<(Node Node, QuantizedWeight Weight)> Weights => _weights;
+    /// <summary>The operators whose weights became integers, in the graph's order.</summary>
+    public IReadOnlyList<QuantizedLayer> Layers => _layers;
+
+    /// <summary>For each tensor that was rounded, by its name before: what stands for it now, and its grid.</summary>
+    public IReadOnlyDictionary<string, (Value Now, QuantizationParameters Grid)> Rounded => _rounded;
 
     /// <summary>Rewrites the graph. Call once.</summary>
     public void Write()
@@ -72,7 +76,7 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
         var alpha = node.Is("Gemm") ? node.Float("alpha", 1) : 1;
         var beta = node.Is("Gemm") ? node.Float("beta", 1) : 1;
         var weight = weights.Of(node, tensor, alpha);
-        _weights.Add((node, weight));
+        _layers.Add(new QuantizedLayer(node, weight, input, (plan.Absorbed.TryGetValue(node, out var activation) ? activation : node).Output.Name));
         if (node.Input(2) is { } bias)
         {
             var channels = QuantizationPlan.OutputChannels(node);
@@ -109,11 +113,13 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
 
     private void Insert(Value tensor, QuantizationParameters grid)
     {
+        var name = tensor.Name;
         var before = tensor.Producer is { } producer ? producer.Next : graph.First;
         var scale = Scale(grid.Scale);
         var zero = Zero(grid.Type, grid.ZeroPoint, 0);
         var quantized = graph.AddNode("QuantizeLinear", [tensor, scale, zero], $"{tensor.Name}_q", before);
         var output = graph.AddNode("DequantizeLinear", [quantized, scale, zero], $"{tensor.Name}_dq", before);
+        _rounded.Add(name, (output, grid));
         if (plan.IsMadeByInteger(tensor))
         {
             graph.Replace(tensor, output);

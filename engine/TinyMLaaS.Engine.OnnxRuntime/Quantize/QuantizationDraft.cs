@@ -33,8 +33,11 @@ internal sealed class QuantizationDraft
     /// <summary>How each tensor becomes integers.</summary>
     public IReadOnlyDictionary<Value, QuantizationParameters> Grids { get; }
 
-    /// <summary>The quantized weight of each operator, once written.</summary>
-    public IReadOnlyList<(Node Node, QuantizedWeight Weight)> Weights => _writer?.Weights ?? [];
+    /// <summary>The operators whose weights became integers, once written.</summary>
+    public IReadOnlyList<QuantizedLayer> Layers => _writer?.Layers ?? [];
+
+    /// <summary>Once written, for each tensor that was rounded, by its name before: what stands for it now, and its grid.</summary>
+    public IReadOnlyDictionary<string, (Value Now, QuantizationParameters Grid)> Rounded => _writer?.Rounded ?? new Dictionary<string, (Value, QuantizationParameters)>();
 
     /// <summary>A draft on a copy of its own.</summary>
     public static QuantizationDraft OnCopy(byte[] fused, IReadOnlySet<string> excluded, Calibration? calibration, QuantizationChoice choice, WeightGrid weights) =>

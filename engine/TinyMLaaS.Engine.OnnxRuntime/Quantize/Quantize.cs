@@ -14,6 +14,9 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// </summary>
 public sealed class Quantize : ITransformer
 {
+    // Of each tensor's histogram in the report; what a plot in a table can show.
+    private const int HistogramParts = 32;
+
     /// <summary>Role of the dataset that shows the ranges of activations.</summary>
     public const string CalibrateRole = "calibrate";
 
@@ -21,7 +24,7 @@ public sealed class Quantize : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/quantize",
-        Version = "2",
+        Version = "3",
         Summary = "Makes weights and activations 8-bit integers, with ranges measured on samples.",
         Accepts = ["onnx"],
         Produces = "onnx",
@@ -71,6 +74,8 @@ public sealed class Quantize : ITransformer
         var leftFloat = LeftFloat(draft.Plan);
         var integer = draft.Plan.Nodes.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
         var bytes = draft.Write();
+        progress.Report(new TransformProgress(0.87, "comparing layers"));
+        var layers = LayerReport.Of(fused, bytes, draft, calibration, dataset, cancellation);
         progress.Report(new TransformProgress(0.9, "checking in ONNX Runtime"));
         var rewritten = IntegerKernels.Rewritten(bytes, request.WorkFolder);
         var floats = IntegerKernels.LeftFloat(rewritten);
@@ -84,13 +89,7 @@ public sealed class Quantize : ITransformer
         report["calibration"] = new JsonObject { ["method"] = Name(options.Calibration), ["samples"] = calibration.Samples };
         if (search is not null)
             report["search"] = Search(search);
-        report["quantized"] = new JsonArray([.. draft.Weights.Select(w => (JsonNode)new JsonObject
-        {
-            ["node"] = w.Node.Label,
-            ["operator"] = w.Node.OpType,
-            ["weightSqnrDb"] = double.IsFinite(w.Weight.SignalToNoise) ? Math.Round(w.Weight.SignalToNoise, 2) : null,
-            ["raisedScales"] = w.Weight.RaisedScales,
-        })]);
+        report["quantized"] = layers;
         report["leftFloat"] = leftFloat;
         report["floatKernels"] = new JsonArray([.. floats.Select(f => (JsonNode)f)]);
         report["tensors"] = tensors;
@@ -98,7 +97,7 @@ public sealed class Quantize : ITransformer
         {
             OutputPath = output,
             Report = report,
-            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = draft.Weights.Count, ["floatKernels"] = floats.Count, ["warnings"] = report["warnings"]!.AsArray().Count },
+            Metrics = new Dictionary<string, double> { ["quantizedOperators"] = draft.Layers.Count, ["floatKernels"] = floats.Count, ["warnings"] = report["warnings"]!.AsArray().Count },
         };
     }
 
@@ -184,6 +183,8 @@ public sealed class Quantize : ITransformer
                 ["maximum"] = grid.Maximum,
                 ["observedMinimum"] = seen?.Minimum,
                 ["observedMaximum"] = seen?.Maximum,
+                ["clippedMass"] = seen is null ? null : LayerReport.ClippedMass(seen, grid),
+                ["histogram"] = seen is null ? null : new JsonArray([.. seen.Outline(HistogramParts).Select(s => (JsonNode)Math.Round(s, 6))]),
             });
         }
         return tensors;

@@ -37,6 +37,9 @@ public sealed class QuantizedWeight
     /// <summary>Channels whose scale had to grow so that their bias fits.</summary>
     public int RaisedScales { get; private set; }
 
+    /// <summary>The bias as integers, once <see cref="QuantizeBias"/> made them; empty without a bias.</summary>
+    public IReadOnlyList<int> Bias { get; private set; } = [];
+
     /// <summary>The integers, at most the largest asked for on either side of 0, in the weight's order.</summary>
     public ReadOnlySpan<sbyte> Integers => _integers;
 
@@ -54,6 +57,22 @@ public sealed class QuantizedWeight
             }
             return noise == 0 ? double.PositiveInfinity : 10 * Math.Log10(signal / noise);
         }
+    }
+
+    /// <summary>
+    /// Bits that an int32 accumulator has left in the channel where it has least: log2 of 2^31 over the bias's magnitude and the largest that the sum of products can become. Negative when it can overflow.
+    /// </summary>
+    /// <param name="axis">Axis of the output channels.</param>
+    /// <param name="largestInput">The largest integer of the activation that the weight meets, zero point not subtracted.</param>
+    public double HeadroomBits(int axis, int largestInput)
+    {
+        var sums = new double[Shape[axis]];
+        var run = (int)Tensor.CountOf([.. Shape.Skip(axis + 1)]);
+        for (var i = 0; i < _integers.Length; i++)
+            sums[i / run % sums.Length] += Math.Abs((int)_integers[i]) * (double)largestInput;
+        for (var i = 0; i < Bias.Count; i++)
+            sums[i] += Math.Abs((double)Bias[i]);
+        return 31 - Math.Log2(Math.Max(1, sums.DefaultIfEmpty().Max()));
     }
 
     /// <summary>What the integers stand for, in the weight's order.</summary>
@@ -113,6 +132,7 @@ public sealed class QuantizedWeight
         var result = new int[bias.Length];
         for (var i = 0; i < bias.Length; i++)
             result[i] = (int)Math.Round(bias[i] / (double)(inputScale * _scales[_scales.Length == 1 ? 0 : i]), MidpointRounding.ToEven);
+        Bias = result;
         return result;
     }
 

@@ -88,6 +88,44 @@ public sealed class TensorStatistics
         Count = Zeros + _bins.Sum();
     }
 
+    /// <summary>
+    /// Share of the values that lie outside of a range, of 0 to 1. A bin that a limit cuts counts by the part of it that lies outside, as if its values were spread evenly over what of it was seen.
+    /// </summary>
+    public double ShareOutside(double minimum, double maximum)
+    {
+        if (Count == 0)
+            return 0;
+        double outside = minimum > 0 || maximum < 0 ? Zeros : 0;
+        for (var i = 0; i < Bins; i++)
+        {
+            if (_bins[i] == 0)
+                continue;
+            var low = Math.Max((i - (Bins / 2)) * BinWidth, Minimum);
+            var high = Math.Min((i + 1 - (Bins / 2)) * BinWidth, Maximum);
+            var inside = high > low
+                ? Math.Max(0, Math.Min(high, maximum) - Math.Max(low, minimum)) / (high - low)
+                : low >= minimum && low <= maximum ? 1 : 0;
+            outside += _bins[i] * (1 - inside);
+        }
+        return outside / Count;
+    }
+
+    /// <summary>Shares of the values in equal parts of the range from <see cref="Minimum"/> to <see cref="Maximum"/>, for a plot; they sum to 1 unless nothing was seen.</summary>
+    /// <param name="parts">How many, at least 1.</param>
+    public double[] Outline(int parts)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(parts, 1);
+        var shares = new double[parts];
+        if (Count == 0)
+            return shares;
+        var width = (Maximum - Minimum) / parts;
+        int Part(double value) => width > 0 ? Math.Clamp((int)((value - Minimum) / width), 0, parts - 1) : 0;
+        shares[Part(0)] = (double)Zeros / Count;
+        for (var i = 0; i < Bins; i++)
+            shares[Part((i + 0.5 - (Bins / 2)) * BinWidth)] += (double)_bins[i] / Count;
+        return shares;
+    }
+
     /// <summary>Takes in what another has seen; the result is what one would have that had seen both, the other's feeds last.</summary>
     public void Merge(TensorStatistics other)
     {

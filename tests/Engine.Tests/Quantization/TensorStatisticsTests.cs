@@ -213,4 +213,37 @@ public sealed class TensorStatisticsTests
         Assert.InRange(low, -1, -0.97);
         Assert.Equal((0d, 0d), EntropyRange.Of(Of([0, 0])));
     }
+
+    [Theory]
+    [InlineData(-1, 1, 0)]
+    [InlineData(-0.5, 1, 0.25)]
+    [InlineData(-1, 0.25, 0.375)]
+    [InlineData(-0.125, 0.125, 0.875)]
+    [InlineData(2, 3, 1)]
+    public void Knows_the_share_outside_of_a_range(double minimum, double maximum, double expected)
+    {
+        var statistics = new TensorStatistics();
+        statistics.Add([.. Enumerable.Range(0, 10_001).Select(i => (i / 5000f) - 1)]);
+        Assert.Equal(expected, statistics.ShareOutside(minimum, maximum), 2e-3);
+        if (expected == 0)
+            Assert.Equal(0, statistics.ShareOutside(minimum, maximum));
+    }
+
+    [Fact]
+    public void Counts_zeros_as_outside_only_of_a_range_without_zero()
+    {
+        var statistics = new TensorStatistics();
+        statistics.Add([0, 0, 0, 4]);
+        Assert.Equal((0.25, 0.75, 0), (statistics.ShareOutside(-1, 1), statistics.ShareOutside(3, 5), new TensorStatistics().ShareOutside(-1, 1)));
+    }
+
+    [Fact]
+    public void Outlines_what_it_saw_in_equal_parts()
+    {
+        var statistics = new TensorStatistics();
+        statistics.Add([-1, -1, 0, 0.5f, 3]);
+        Assert.Equal([0.4, 0.4, 0, 0.2], statistics.Outline(4).Select(s => Math.Round(s, 9)));
+        Assert.Equal([0d, 0], new TensorStatistics().Outline(2));
+        Assert.Throws<ArgumentOutOfRangeException>(() => statistics.Outline(0));
+    }
 }
