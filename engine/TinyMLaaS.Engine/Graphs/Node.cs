@@ -106,6 +106,15 @@ public sealed class Node
         Graph?.NoteNesting(this);
     }
 
+    /// <summary>Moves an attribute to another node; nested graphs go with it and keep what they read.</summary>
+    internal void MoveAttribute(string name, Node to)
+    {
+        var value = _attributes[name];
+        _attributes.Remove(name);
+        Graph?.NoteNesting(this);
+        to.Set(name, value);
+    }
+
     /// <summary>Makes input <paramref name="index"/> read <paramref name="value"/>, or nothing.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such input.</exception>
     public void SetInput(int index, Value? value)

@@ -106,9 +106,9 @@ internal static class OpsetUpgrade
         "Clip" => from < 11 ? Clip(graph, node, types) : null,
         "Dropout" => from < 12 ? Dropout(node) : null,
         "Pad" => from < 11 ? Pad(graph, node, types) : null,
-        "Resize" => from < 11 ? Resize(graph, node, node.Input(1)) : node.Text("coordinate_transformation_mode", "half_pixel") == "tf_half_pixel_for_nn" ? "its mode tf_half_pixel_for_nn is gone" : null,
+        "Resize" => from < 11 ? Resize(graph, node, node.Input(1)) : HalfPixels(node),
         "Upsample" => Upsample(graph, node),
-        "Scan" => from < 9 ? "its batch axis is gone" : null,
+        "Scan" => from < 9 ? Scan(graph, node, types) : null,
         "Scatter" => Scatter(graph, node),
         "Slice" => from < 10 ? Slice(graph, node) : null,
         "Softmax" or "LogSoftmax" or "Hardmax" => Softmax(graph, node, types),
@@ -213,6 +213,57 @@ internal static class OpsetUpgrade
         resize.Set("coordinate_transformation_mode", new AttributeValue.Text("asymmetric"));
         if (mode == "nearest")
             resize.Set("nearest_mode", new AttributeValue.Text(nearest));
+        return null;
+    }
+
+    /// <summary>
+    /// tf_half_pixel_for_nn is source = (target + 0.5) / scale, half_pixel is that less 0.5; the nearest source is then found by the other mode that looks half a step
+    /// further: floor(v) = round_prefer_ceil(v - 0.5), round_prefer_floor(v) = ceil(v - 0.5). Both halves are exact in floats.
+    /// </summary>
+    private static string? HalfPixels(Node node)
+    {
+        if (node.Text("coordinate_transformation_mode", "half_pixel") != "tf_half_pixel_for_nn")
+            return null;
+        var mode = node.Text("mode", "nearest");
+        if (mode != "nearest")
+            return $"its coordinates tf_half_pixel_for_nn are gone, and those of the mode '{mode}' have no counterpart";
+        var nearest = node.Text("nearest_mode", "round_prefer_floor");
+        if (nearest is not ("floor" or "round_prefer_floor"))
+            return $"its coordinates tf_half_pixel_for_nn are gone, and rounded by '{nearest}' they have no counterpart";
+        node.Set("coordinate_transformation_mode", new AttributeValue.Text("half_pixel"));
+        node.Set("nearest_mode", new AttributeValue.Text(nearest == "floor" ? "round_prefer_ceil" : "ceil"));
+        return null;
+    }
+
+    /// <summary>Before opset 9, axis 0 of everything was a batch and each of its entries was scanned by itself: that is a Scan over the batch around the Scan.</summary>
+    private static string? Scan(Graph graph, Node node, ShapeInference types)
+    {
+        if (node.Input(0) is { } lengths)
+            return $"its sequence lengths '{lengths.Name}' are gone";
+        var inputs = node.Inputs.Skip(1).ToArray();
+        var count = node.Int("num_scan_inputs", 0);
+        if (inputs.Contains(null) || count < 1 || count > inputs.Length || node.Attributes.GetValueOrDefault("body") is not AttributeValue.Subgraph)
+            return "its inputs or its body are not as a Scan has them";
+        var name = Hint(node);
+        var entry = new Graph($"{name}_entry");
+        for (var i = 0; i < inputs.Length; i++)
+        {
+            var type = types[inputs[i]!];
+            var input = entry.AddInput(graph.FreeName($"{name}_entry_{inputs[i]!.Name}_{i}"));
+            input.Type = type.Element;
+            input.Shape = type.Shape is { Length: > 0 } shape ? shape[1..] : null;
+        }
+        var outputs = Enumerable.Range(0, node.Outputs.Count).Select(i => graph.FreeName($"{name}_entry_output_{i}")).ToArray();
+        var scan = entry.AddNode("Scan", [.. entry.Inputs], outputs);
+        scan.Set("num_scan_inputs", new AttributeValue.Int(count));
+        if (node.Ints("directions") is { } directions)
+            scan.Set("scan_input_directions", new AttributeValue.Ints(directions));
+        node.MoveAttribute("body", scan);
+        foreach (var output in scan.Outputs)
+            entry.AddOutput(output!);
+        var each = graph.Substitute(node, "Scan", inputs);
+        each.Set("num_scan_inputs", new AttributeValue.Int(inputs.Length));
+        each.Set("body", new AttributeValue.Subgraph(entry));
         return null;
     }
 

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.Onnx.Proto;
 using TinyMLaaS.Engine.Tests.Graphs;
@@ -72,6 +73,10 @@ public sealed class OpsetUpgradeTests
     [InlineData(10, "const s: float[4] = 1 1 0.6 0.4\ny = Resize(x, s) mode=\"nearest\"")]
     [InlineData(10, "const s: float[4] = 1 1 1.5 2.5\ny = Resize(x, s) mode=\"linear\"")]
     [InlineData(10, "const s: float[4] = 1 1 0.5 0.7\ny = Resize(x, s) mode=\"linear\"")]
+    [InlineData(11, "const s: float[4] = 1 1 0.5 0.7\nconst r: float[0] ~ 1\ny = Resize(x, r, s) coordinate_transformation_mode=\"tf_half_pixel_for_nn\"")]
+    [InlineData(11, "const s: float[4] = 1 1 2.6 3\nconst r: float[0] ~ 1\ny = Resize(x, r, s) coordinate_transformation_mode=\"tf_half_pixel_for_nn\"")]
+    [InlineData(11, "const s: float[4] = 1 1 0.6 0.3\nconst r: float[0] ~ 1\ny = Resize(x, r, s) coordinate_transformation_mode=\"tf_half_pixel_for_nn\" nearest_mode=\"floor\"")]
+    [InlineData(12, "const s: float[4] = 1 1 2.3 1.7\nconst r: float[0] ~ 1\ny = Resize(x, r, s) coordinate_transformation_mode=\"tf_half_pixel_for_nn\" nearest_mode=\"floor\"")]
     public void Keeps_which_pixels_a_resize_takes(long opset, string nodes)
     {
         var text = $"in x: float[1,2,5,7]\n{nodes}\nout y";
@@ -82,6 +87,40 @@ public sealed class OpsetUpgradeTests
 
         var inputs = Oracle.Inputs(original, seed: 4);
         Oracle.AssertClose(Oracle.Run(original, inputs), Oracle.Run(OnnxFile.ToBytes(model), inputs), 1e-6f, 1e-7f);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void Keeps_what_a_scan_computes_for_every_entry_of_its_batch(long direction)
+    {
+        byte[] Bytes(bool isUpgraded)
+        {
+            var model = GraphText.Parse("in h: float[2,3]\nin x: float[2,5,3]\nin k: float[3]\nc = Neg(k)\nlast, all = Scan(, h, x) @scan num_scan_inputs=1\ny = Relu(last)\nout y\nout all", 8, ir: 6);
+            var body = new Graph("body");
+            var state = body.AddInput("state");
+            var element = body.AddInput("element");
+            var scaled = body.AddNode("Mul", [state, model.Graph.Find("c")], "scaled");
+            var sum = body.AddNode("Add", [scaled, element], "sum");
+            body.AddOutput(sum);
+            body.AddOutput(body.AddNode("Identity", [sum], "copy"));
+            var scan = model.Graph.Nodes.Single(n => n.Is("Scan"));
+            scan.Set("body", new AttributeValue.Subgraph(body));
+            scan.Set("directions", new AttributeValue.Ints([direction]));
+            Assert.Empty(model.Graph.Verify());
+            if (isUpgraded)
+            {
+                Assert.True(OpsetUpgrade.Apply(model));
+                Assert.Empty(model.Graph.Verify());
+            }
+            return OnnxFile.ToBytes(model);
+        }
+        var original = Bytes(false);
+
+        var upgraded = Bytes(true);
+
+        var inputs = Oracle.Inputs(original, seed: 9);
+        Oracle.AssertClose(Oracle.Run(original, inputs), Oracle.Run(upgraded, inputs), 0, 0);
     }
 
     [Theory]
@@ -128,7 +167,10 @@ public sealed class OpsetUpgradeTests
     [InlineData(8, "y = BatchNormalization(x, x, x, x, x) @bn spatial=0", "'bn' (BatchNormalization)")]
     [InlineData(9, "y, m = Dropout(x) @drop\nz = Not(m)", "'drop' (Dropout)")]
     [InlineData(10, "s = Abs(x)\ny = Resize(x, s) @grow mode=\"nearest\"", "'grow' (Resize)")]
-    [InlineData(11, "const s: float[1] = 2\ny = Resize(x, , s) @half coordinate_transformation_mode=\"tf_half_pixel_for_nn\"", "'half' (Resize)")]
+    [InlineData(11, "const s: float[1] = 2\ny = Resize(x, , s) @half coordinate_transformation_mode=\"tf_half_pixel_for_nn\" mode=\"linear\"", "'half' (Resize): its coordinates tf_half_pixel_for_nn are gone, and those of the mode 'linear' have no counterpart")]
+    [InlineData(11, "const s: float[1] = 2\ny = Resize(x, , s) @half coordinate_transformation_mode=\"tf_half_pixel_for_nn\" nearest_mode=\"ceil\"", "'half' (Resize): its coordinates tf_half_pixel_for_nn are gone, and rounded by 'ceil' they have no counterpart")]
+    [InlineData(8, "y = Scan(x, x, x) @scan num_scan_inputs=1", "'scan' (Scan): its sequence lengths 'x' are gone")]
+    [InlineData(8, "y = Scan(, x, x) @scan num_scan_inputs=1", "'scan' (Scan): its inputs or its body are not as a Scan has them")]
     [InlineData(11, "y = Wobble(x) @new", "'new' (Wobble)")]
     public void Refuses_what_has_no_certain_equivalent(long opset, string nodes, string culprit)
     {
