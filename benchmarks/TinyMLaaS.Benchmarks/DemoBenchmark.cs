@@ -49,7 +49,7 @@ internal static class DemoBenchmark
 
     private static async Task<JsonNode> DemoAsync(string folder, CancellationToken cancellation)
     {
-        var start = new ProcessStartInfo(Path.Combine(Root(), "tinyml"), ["demo", "--json", "--home", Path.Combine(folder, "home"), "--out", Path.Combine(folder, "out")])
+        var start = new ProcessStartInfo(Path.Combine(Repository.Root(), "tinyml"), ["demo", "--json", "--home", Path.Combine(folder, "home"), "--out", Path.Combine(folder, "out")])
         {
             RedirectStandardOutput = true,
         };
@@ -57,13 +57,5 @@ internal static class DemoBenchmark
         var output = await process.StandardOutput.ReadToEndAsync(cancellation);
         await process.WaitForExitAsync(cancellation);
         return process.ExitCode == 0 ? JsonNode.Parse(output)! : throw new InvalidOperationException($"./tinyml demo ended with exit code {process.ExitCode}.");
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "TinyMLaaS.sln")))
-            folder = folder.Parent;
-        return folder?.FullName ?? throw new InvalidOperationException("The repository's root is not above this program.");
     }
 }

@@ -2,21 +2,48 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Benchmarks;
+using TinyMLaaS.Benchmarks.Engine;
 
-// ./bench NAME [--json]: one JSON object, every figure with the limit or peer that was measured in the same run beside it.
-if (args is not [var name, ..] || name != "demo" || args.Skip(1).Any(a => a != "--json"))
+// ./bench NAME [--json]: a table, or one JSON object, every figure with the limit or peer that was measured in the same run beside it. Progress goes to the standard error.
+const string usage = """
+    usage: ./bench demo [--json]
+           ./bench engine [--only large,latency,networks] [--network PART-OF-A-NAME] [--json]
+    """;
+var json = args.Contains("--json");
+if (args is ["engine-large", var folder])
 {
-    Console.Error.WriteLine("usage: ./bench demo [--json]");
-    return 2;
+    Console.WriteLine(EngineBenchmark.RunLarge(folder).ToJsonString());
+    return 0;
 }
-var figures = await DemoBenchmark.RunAsync(CancellationToken.None);
-if (args.Contains("--json"))
+if (args is ["demo", ..] && args.Skip(1).All(a => a == "--json"))
+    return Finish(await DemoBenchmark.RunAsync(CancellationToken.None), isTable: false);
+if (args is ["engine", ..] && Options(args.Skip(1).Where(a => a != "--json").ToArray()) is var (parts, network))
+    return Finish(await EngineBenchmark.RunAsync(parts, network, Repository.Root(), json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
+Console.Error.WriteLine(usage);
+return 2;
+
+int Finish(JsonObject figures, bool isTable)
 {
-    Console.WriteLine(figures.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
-}
-else
-{
-    foreach (var (figure, value) in figures)
+    if (json)
+        Console.WriteLine(figures.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+    foreach (var (figure, value) in json || isTable ? [] : figures.AsEnumerable())
         Console.WriteLine($"{figure,-24} {(value is JsonValue plain ? Convert.ToString(plain.GetValue<object>(), CultureInfo.InvariantCulture) : value?.ToJsonString())}");
+    return figures["withinLimits"]!.GetValue<bool>() ? 0 : 1;
 }
-return figures["withinLimits"]!.GetValue<bool>() ? 0 : 1;
+
+static (IReadOnlyCollection<string> Parts, string? Network)? Options(string[] options)
+{
+    IReadOnlyCollection<string>? parts = null;
+    string? network = null;
+    for (var i = 0; i < options.Length; i += 2)
+    {
+        if (options[i] == "--only" && i + 1 < options.Length && options[i + 1].Split(',') is var asked && asked.All(EngineBenchmark.Parts.Contains))
+            parts = asked;
+        else if (options[i] == "--network" && i + 1 < options.Length)
+            network = options[i + 1];
+        else
+            return null;
+    }
+    // One network is asked for to see it, not to wait for the rest.
+    return (parts ?? (network is null ? EngineBenchmark.Parts : ["networks"]), network);
+}
