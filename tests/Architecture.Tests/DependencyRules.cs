@@ -5,6 +5,7 @@ internal static class DependencyRules
 {
     private const string Contracts = "TinyMLaaS.Contracts";
     private const string Documents = "TinyMLaaS.Documents";
+    private const string Reports = "TinyMLaaS.Reports";
     private const string Engine = "TinyMLaaS.Engine";
     private const string ServiceDefaults = "TinyMLaaS.ServiceDefaults";
     private const string WorkerHost = "TinyMLaaS.WorkerHost";
@@ -25,12 +26,14 @@ internal static class DependencyRules
             .Concat(Only(project, project.Packages, [], "the contracts reference no package")),
         { Area: "contracts", Name: Documents } => Only(project, project.Projects, [], "reading documents needs no other project")
             .Concat(Only(project, project.Packages, ["YamlDotNet"], "reading documents needs YAML alone")),
+        { Area: "contracts", Name: Reports } => Only(project, project.Projects, [], "drawing a report needs no other project")
+            .Concat(Only(project, project.Packages, [], "drawing a report needs no package")),
         { Area: "engine" } => Only(project, project.Projects, [.. Names(all, "engine"), Documents], "the engine knows no service and no message")
             .Concat(Only(project, project.Packages, EnginePackages, "the engine knows no bus, database, web or logger")),
         { Area: "services", Folder: "service-defaults" } => Only(project, project.Projects, [Contracts], "what every host uses depends on contracts alone"),
         { Area: "services", Folder: "worker-host" } => Only(project, project.Projects, [Contracts, Documents, ServiceDefaults, Engine], "the workers' loop depends on contracts, service-defaults and the engine"),
         { Area: "services" } when ControlPlane.Contains(project.Folder) =>
-            Only(project, project.Projects, [Contracts, Documents, ServiceDefaults], "the control plane knows transformers as data: it references neither the engine nor another service"),
+            Only(project, project.Projects, [Contracts, Documents, Reports, ServiceDefaults], "the control plane knows transformers as data: it references neither the engine nor another service"),
         { Area: "services" } when Workers.Contains(project.Folder) =>
             Only(project, project.Projects, [Contracts, Documents, ServiceDefaults, WorkerHost, .. Names(all, "engine")], "a worker references worker-host and the engine, and no other service")
                 .Concat(project.Folder == "qat-trainer" ? [] : project.Projects.Where(p => p == "TinyMLaaS.Engine.Torch").Select(p => $"{project.Path}: {p}: Torch enters the qat-trainer only")),

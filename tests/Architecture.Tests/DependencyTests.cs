@@ -11,6 +11,8 @@ public sealed class DependencyTests
     [InlineData("contracts/TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj", "<ProjectReference Include='../TinyMLaaS.Documents/TinyMLaaS.Documents.csproj' />")]
     [InlineData("contracts/TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj", "<PackageReference Include='MassTransit' />")]
     [InlineData("contracts/TinyMLaaS.Documents/TinyMLaaS.Documents.csproj", "<PackageReference Include='Newtonsoft.Json' />")]
+    [InlineData("contracts/TinyMLaaS.Reports/TinyMLaaS.Reports.csproj", "<ProjectReference Include='../TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj' />")]
+    [InlineData("contracts/TinyMLaaS.Reports/TinyMLaaS.Reports.csproj", "<PackageReference Include='Razor' />")]
     [InlineData("engine/TinyMLaaS.Engine/TinyMLaaS.Engine.csproj", "<ProjectReference Include='../../contracts/TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj' />")]
     [InlineData("engine/TinyMLaaS.Engine/TinyMLaaS.Engine.csproj", "<PackageReference Include='Serilog' />")]
     [InlineData("engine/TinyMLaaS.Engine/TinyMLaaS.Engine.csproj", "<ProjectReference Include='../../services/worker-host/TinyMLaaS.WorkerHost.csproj' />")]

@@ -48,8 +48,14 @@ public sealed class DemoTests
             Assert.Equal("sha256:" + Convert.ToHexStringLower(SHA256.HashData(bytes)), output.GetProperty("digest").GetString());
         });
         Assert.Equal(
-            ["0-evaluation.json", "1-compiler-fuse.json", "1-evaluation.json", "2-compiler-quantize.json", "2-evaluation.json", "3-installer-bundle.json"],
+            [
+                "0-evaluation.json", "1-compiler-fuse.html", "1-compiler-fuse.json", "1-evaluation.json", "2-compiler-quantize.html", "2-compiler-quantize.json", "2-evaluation.json",
+                "3-installer-bundle.html", "3-installer-bundle.json",
+            ],
             Directory.EnumerateFiles(Path.Combine(folder.Output, "reports")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        var page = File.ReadAllText(Path.Combine(folder.Output, "reports", "2-compiler-quantize.html"));
+        // Twelve operators with weights, each with a point for its weights and one for its output.
+        Assert.Equal(24, page.Split("<circle ").Length - 1);
         Assert.False(File.Exists(Path.Combine(folder.Home, "server.json")), "the server of the demo still says that it is there");
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(folder.Home, "work")));
     }

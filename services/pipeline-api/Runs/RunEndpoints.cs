@@ -1,3 +1,4 @@
+using System.Text.Json;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -9,6 +10,7 @@ using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
+using TinyMLaaS.Reports;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.PipelineApi.Runs;
@@ -16,6 +18,9 @@ namespace TinyMLaaS.PipelineApi.Runs;
 /// <summary>Runs: accepted here, then read from the orchestrator, which knows how they go.</summary>
 internal static class RunEndpoints
 {
+    // What one request may make this process hold.
+    private const long LargestDrawnReport = 16 << 20;
+
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(30);
     // The orchestrator bounds its long poll at a minute.
     private static readonly TimeSpan LongPollLimit = TimeSpan.FromSeconds(90);
@@ -33,7 +38,7 @@ internal static class RunEndpoints
         runs.MapPost("/{id:guid}/cancel", CancelAsync).Produces<RunResource>(202).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).Produces(200).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).Produces(200).Produces<Problem>(406, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/outputs", OutputsAsync).Produces<Page<ArtifactRef>>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
     }
 
@@ -81,13 +86,30 @@ internal static class RunEndpoints
     private static Task<IResult> LogsAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator) =>
         orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, AnswerLimit);
 
+    /// <summary>The report as JSON, or, for who would rather have that, as a page.</summary>
     private static async Task<IResult> ReportAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator, ArtifactStoreUpstream store, CancellationToken cancellation)
     {
         if (await orchestrator.FindStepAsync(id, step, cancellation) is not { } found)
             return NoStep(id, step);
-        return found.Report is { } report
-            ? await store.PassAsync(http, $"v1/artifacts/{report.Digest}", AnswerLimit)
-            : Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"Step {step} of run {id} is {found.State}; it has a report once it has succeeded.");
+        if (found.Report is not { } report)
+            return Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"Step {step} of run {id} is {found.State}; it has a report once it has succeeded.");
+        http.Response.Headers.Vary = "Accept";
+        var path = $"v1/artifacts/{report.Digest}";
+        if (!PrefersPage(http.Request))
+            return await store.PassAsync(http, path, AnswerLimit);
+        if (report.Size > LargestDrawnReport)
+            return Problems.Result(StatusCodes.Status406NotAcceptable, "report-too-large", "The report is too large for a page", $"The report of step {step} of run {id} has {report.Size} bytes; a page is drawn of at most {LargestDrawnReport}. Ask for application/json.");
+        using var json = await store.ReadAsync<JsonDocument>(path, cancellation);
+        if (json is null)
+            return Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"The report {report.Digest} is not in the artifact store.");
+        http.Response.Headers.ContentSecurityPolicy = ReportPage.ContentSecurityPolicy;
+        return Results.Content(ReportPage.Render(ReportHeading.OfStep(found.Uses, id, step, found.Seconds, found.Cached), json.RootElement), "text/html; charset=utf-8");
+    }
+
+    private static bool PrefersPage(HttpRequest request)
+    {
+        double Quality(string type) => request.GetTypedHeaders().Accept.Where(a => a.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase)).Select(a => a.Quality ?? 1).DefaultIfEmpty(0).Max();
+        return Quality("text/html") > Quality("application/json");
     }
 
     private static async Task<IResult> OutputsAsync(Guid id, int step, OrchestratorUpstream orchestrator, CancellationToken cancellation) =>

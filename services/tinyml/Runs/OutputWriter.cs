@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Reports;
 using TinyMLaaS.Tinyml.Http;
 
 namespace TinyMLaaS.Tinyml.Runs;
@@ -24,6 +25,7 @@ internal sealed class OutputWriter(ApiClient api, RunPlan plan)
                 var file = await WriteAsync(stored, Path.Combine("reports", $"{step.Step}-{step.Uses.Replace('/', '-')}.json"), cancellation);
                 outputs.Add(file);
                 report = file.Path;
+                await WritePageAsync(run, step, file.Path, cancellation);
                 if (step.Outputs.FirstOrDefault(o => o.Kind == ArtifactKinds.Onnx) is { } made)
                 {
                     network = made;
@@ -83,6 +85,24 @@ internal sealed class OutputWriter(ApiClient api, RunPlan plan)
         return problems;
     }
 
+    /// <summary>The report for people, beside the one for programs. It is no artifact, so it is not among the outputs.</summary>
+    private static async Task WritePageAsync(RunResource run, StepResource step, string report, CancellationToken cancellation)
+    {
+        var path = Path.ChangeExtension(report, ".html");
+        try
+        {
+            using var json = JsonDocument.Parse(await File.ReadAllBytesAsync(report, cancellation));
+            await File.WriteAllTextAsync(path, ReportPage.Render(ReportHeading.OfStep(step.Uses, run.Id, step.Step, step.Seconds, step.Cached), json.RootElement), cancellation);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw NotWritable(path, e);
+        }
+    }
+
+    private static CommandException NotWritable(string path, Exception e) =>
+        new(ExitCodes.WrongInput, "file-not-writable", $"Cannot write '{path}': {e.Message}", inner: e);
+
     private async Task<OutputFile> WriteAsync(ArtifactRef artifact, string name, CancellationToken cancellation)
     {
         var path = Path.Combine(plan.OutputFolder, name);
@@ -95,7 +115,7 @@ internal sealed class OutputWriter(ApiClient api, RunPlan plan)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CommandException(ExitCodes.WrongInput, "file-not-writable", $"Cannot write '{path}': {e.Message}", inner: e);
+            throw NotWritable(path, e);
         }
         finally
         {

@@ -36,7 +36,7 @@ internal static class ResultTable
             terminal.WriteText(string.Create(CultureInfo.InvariantCulture, $"{file.Path}  ({file.Kind}, {file.Bytes:N0} bytes)"));
         var reports = files.Where(f => f.Kind == ArtifactKinds.Report).ToList();
         if (reports.Count > 0)
-            terminal.WriteText($"{Path.GetDirectoryName(reports[0].Path)}{Path.DirectorySeparatorChar}  ({reports.Count} reports)");
+            terminal.WriteText($"{Path.GetDirectoryName(reports[0].Path)}{Path.DirectorySeparatorChar}  ({reports.Count} reports; open the .html)");
     }
 
     private static void Count(Table table, string name, long? before, long? after)

@@ -274,6 +274,40 @@ public sealed class RunEndpointsTests : IAsyncLifetime
         await ApiUnderTest.ProblemAsync(await _api.Http.GetAsync($"/v1/runs/{id}/steps/9", ApiUnderTest.Cancellation), HttpStatusCode.NotFound, "no-such-step");
     }
 
+    [Theory]
+    [InlineData("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true)]
+    [InlineData("text/html;q=0.4, application/json;q=0.5", false)]
+    [InlineData("application/json", false)]
+    [InlineData("*/*", false)]
+    public async Task Draws_a_report_for_who_prefers_a_page(string accept, bool isPage)
+    {
+        _api.Orchestrator.Report = await _api.UploadAsync("""{"node":"<b>"}""", "report");
+        var id = await AcceptAsync();
+        await ApiUnderTest.UntilAsync(async () => (string)(await _api.GetAsync($"/v1/runs/{id}"))["state"]! == "running", "the orchestrator's answer");
+
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/runs/{id}/steps/1/report");
+        request.Headers.Accept.ParseAdd(accept);
+        using var answer = await _api.Http.SendAsync(request, ApiUnderTest.Cancellation);
+        var text = await answer.Content.ReadAsStringAsync(ApiUnderTest.Cancellation);
+
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal(isPage, answer.Content.Headers.ContentType?.MediaType == "text/html");
+        Assert.Equal(isPage, answer.Headers.Contains("Content-Security-Policy"));
+        Assert.Contains(isPage ? "<dd>&lt;b&gt;</dd>" : """{"node":"<b>"}""", text, StringComparison.Ordinal);
+        Assert.Contains("Accept", answer.Headers.Vary);
+    }
+
+    [Fact]
+    public async Task Refuses_a_page_of_a_report_that_is_too_large_for_one()
+    {
+        _api.Orchestrator.Report = (await _api.UploadAsync("{}", "report")) with { Size = (16 << 20) + 1 };
+        var id = await AcceptAsync();
+        await ApiUnderTest.UntilAsync(async () => (string)(await _api.GetAsync($"/v1/runs/{id}"))["state"]! == "running", "the orchestrator's answer");
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/runs/{id}/steps/1/report");
+        request.Headers.Accept.ParseAdd("text/html");
+        await ApiUnderTest.ProblemAsync(await _api.Http.SendAsync(request, ApiUnderTest.Cancellation), HttpStatusCode.NotAcceptable, "report-too-large");
+    }
+
     private async Task<Guid> AcceptAsync()
     {
         var model = await _api.UploadAsync("net");
