@@ -242,6 +242,8 @@ public static class ReportPage
         th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
         th { white-space: nowrap; }
         td { max-width: 24rem; overflow-wrap: anywhere; min-width: 4rem; }
+        td:first-child { min-width: 14rem; }
+        .figures td:first-child { min-width: 4rem; }
         thead th { position: sticky; top: 0; background: light-dark(#fff, #16191d); }
         .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
         .wide { overflow-x: auto; }
