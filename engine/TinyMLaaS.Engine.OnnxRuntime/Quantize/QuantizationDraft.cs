@@ -78,6 +78,7 @@ internal sealed class QuantizationDraft
         if (tensor.Producer is { } sigmoid && sigmoid.Is("Sigmoid"))
             return (0, 1);
         var (minimum, maximum) = calibration.Range(tensor.Name, method);
-        return (Math.Min(minimum, 0), Math.Max(maximum, 0));
+        var needed = NeededRange.Of(tensor);
+        return (Math.Min(Math.Max(minimum, needed.Minimum), 0), Math.Max(Math.Min(maximum, needed.Maximum), 0));
     }
 }
