@@ -71,19 +71,20 @@ internal sealed class Calibration
         string[] asked = [.. tensors.Where(t => !inputs.Contains(t) && session.OutputType(t) == ElementType.Float)];
         var statistics = asked.Concat(tensors.Where(t => inputs.Contains(t) && session.Inputs.Single(i => i.Name == t).Type == ElementType.Float))
             .ToDictionary(t => t, _ => new TensorStatistics(), StringComparer.Ordinal);
-        var bound = dataset.Bind(session.Inputs);
+        var bound = session.Bind(dataset);
         var samples = 0;
         foreach (var sample in bound.Samples())
         {
             foreach (var feed in sample.Feeds)
             {
-                for (var i = 0; i < feed.Count; i++)
+                var fed = session.Fed(feed);
+                for (var i = 0; i < fed.Count; i++)
                 {
                     if (statistics.TryGetValue(session.Inputs[i].Name, out var seen))
-                        seen.Add(feed[i].As<float>());
+                        seen.Add(fed[i].As<float>());
                 }
                 cancellation.ThrowIfCancellationRequested();
-                if (asked.Length > 0)
+                if (asked.Length > 0 || bound.Carried.Count > 0)
                     session.Run(feed, asked, (index, _, _, bytes) => statistics[asked[index]].Add(MemoryMarshal.Cast<byte, float>(bytes)));
             }
             progress(++samples / (double)bound.Count);

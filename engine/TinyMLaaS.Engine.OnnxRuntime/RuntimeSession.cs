@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.ML.OnnxRuntime;
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Graphs;
@@ -8,7 +9,7 @@ namespace TinyMLaaS.Engine.OnnxRuntime;
 
 /// <summary>
 /// A network in ONNX Runtime on the CPU: a fixed number of threads that do not spin, no telemetry. The same feeds give the same outputs bit for bit.
-/// For one thread at a time.
+/// For one thread at a time. A session remembers the outputs that a dataset carries over, from one feed of a sample to the next.
 /// </summary>
 public sealed class RuntimeSession : IDisposable
 {
@@ -16,6 +17,7 @@ public sealed class RuntimeSession : IDisposable
     private readonly RunOptions _runOptions = new();
     private readonly CancellationTokenRegistration _registration;
     private readonly CancellationToken _cancellation;
+    private readonly Dictionary<string, Tensor> _carried = new(StringComparer.Ordinal);
 
     static RuntimeSession() => OrtEnv.Instance().DisableTelemetryEvents();
 
@@ -69,8 +71,28 @@ public sealed class RuntimeSession : IDisposable
         }
     }
 
+    /// <summary>Settles what of a dataset feeds this network.</summary>
+    /// <exception cref="TransformRejectedException">As <see cref="Dataset.Bind"/>; <c>invalid-dataset</c> also for an output to carry over that the network does not have, or has with another type or rank.</exception>
+    public BoundDataset Bind(Dataset dataset)
+    {
+        var bound = dataset.Bind(Inputs);
+        var violations = bound.Carried.Select(c => WhyNotCarry(Inputs[c.Input], c.Output)).OfType<string>().ToArray();
+        return violations.Length == 0 ? bound : throw new TransformRejectedException("invalid-dataset", string.Join('\n', violations));
+    }
+
+    /// <summary>What <see cref="Run(IReadOnlyList{Tensor})"/> would pass in for a feed now: state that is carried over stands in its place.</summary>
+    public IReadOnlyList<Tensor> Fed(IReadOnlyList<Tensor> feed)
+    {
+        if (feed is not Feed { Place: > 0, Carried.Count: > 0 } later)
+            return feed;
+        Tensor[] tensors = [.. later];
+        foreach (var (input, output) in later.Carried)
+            tensors[input] = _carried.GetValueOrDefault(output, tensors[input]);
+        return tensors;
+    }
+
     /// <summary>Runs once and returns all outputs.</summary>
-    /// <param name="feed">One tensor for each of <see cref="Inputs"/>, in order.</param>
+    /// <param name="feed">One tensor for each of <see cref="Inputs"/>, in order. The feeds of a sample that carries state run in their order.</param>
     /// <exception cref="TransformRejectedException"><c>model-not-runnable</c>: an operator fails on this feed, or an output is no tensor of numbers.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IReadOnlyList<Tensor> Run(IReadOnlyList<Tensor> feed)
@@ -84,21 +106,27 @@ public sealed class RuntimeSession : IDisposable
     internal void Run(IReadOnlyList<Tensor> feed, IReadOnlyList<string> outputNames, OutputVisitor visit)
     {
         _cancellation.ThrowIfCancellationRequested();
+        string[] carried = feed is Feed { Carried.Count: > 0 } stateful ? [.. stateful.Carried.Select(c => c.Output).Distinct()] : [];
+        string[] names = [.. outputNames.Union(carried)];
         var values = new List<OrtValue>();
         try
         {
-            foreach (var tensor in feed)
+            foreach (var tensor in Fed(feed))
             {
                 values.Add(OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)tensor.Type, [.. tensor.Shape]));
                 tensor.Bytes.Span.CopyTo(values[^1].GetTensorMutableRawData());
             }
-            using var outputs = _session.Run(_runOptions, [.. Inputs.Select(i => i.Name)], values, outputNames);
+            using var outputs = _session.Run(_runOptions, [.. Inputs.Select(i => i.Name)], values, names);
             for (var i = 0; i < outputs.Count; i++)
             {
                 if (!outputs[i].IsTensor || outputs[i].GetTensorTypeAndShape().IsString)
-                    throw new TransformRejectedException("model-not-runnable", $"The output '{outputNames[i]}' is no tensor of numbers.");
+                    throw new TransformRejectedException("model-not-runnable", $"The output '{names[i]}' is no tensor of numbers.");
                 var info = outputs[i].GetTensorTypeAndShape();
-                visit(i, (ElementType)(int)info.ElementDataType, info.Shape, outputs[i].GetTensorMutableRawData());
+                var bytes = outputs[i].GetTensorMutableRawData();
+                if (carried.Contains(names[i]))
+                    _carried[names[i]] = Tensor.FromBytes((ElementType)(int)info.ElementDataType, info.Shape, bytes.ToArray());
+                if (i < outputNames.Count)
+                    visit(i, (ElementType)(int)info.ElementDataType, info.Shape, bytes);
             }
         }
         catch (OnnxRuntimeException e)
@@ -119,6 +147,17 @@ public sealed class RuntimeSession : IDisposable
         _registration.Dispose();
         _session.Dispose();
         _runOptions.Dispose();
+    }
+
+    private string? WhyNotCarry(SampleInput input, string output)
+    {
+        if (!OutputNames.Contains(output))
+            return $"The dataset carries the output '{output}' into the input '{input.Name}', but the network has no such output; it has {string.Join(", ", OutputNames.Select(o => $"'{o}'"))}.";
+        if (OutputType(output) != input.Type)
+            return $"The dataset carries the output '{output}' into the input {input}, but that output is {OutputType(output)}; the two must agree.";
+        var extents = _session.OutputMetadata[output].Dimensions;
+        return extents.Length == 0 || (extents.Length == input.Shape.Length && extents.Zip(input.Shape).All(p => p.First < 0 || p.Second.Value is null || p.First == p.Second.Value)) ? null
+            : $"The dataset carries the output '{output}' into the input {input}, but that output has the shape [{string.Join(',', extents.Select(e => e < 0 ? "?" : e.ToString(CultureInfo.InvariantCulture)))}]; the two must agree.";
     }
 
     private static SampleInput InputOf(string name, NodeMetadata metadata)

@@ -29,7 +29,9 @@ public static class Evaluation
         RefuseOtherFiles(model, reference);
         using var session = RuntimeSession.Open(model, threads: threads, cancellation: cancellation);
         using var other = isComparison ? RuntimeSession.Open(reference!, threads: threads, cancellation: cancellation) : null;
-        var bound = dataset.Bind(session.Inputs);
+        var bound = session.Bind(dataset);
+        if (other is not null)
+            other.Bind(dataset);
         if (metric is Metric.Top1 or Metric.AucMse && !bound.HasLabels)
             throw new TransformRejectedException("invalid-dataset", $"The metric '{Metrics.Name(metric)}' needs labels, and the dataset '{dataset.Path}' has none. Add 'labels:' to its yaml.");
         var measure = Metrics.Start(metric, bound.Window?.Reduce ?? WindowReduce.Mean);
@@ -52,7 +54,8 @@ public static class Evaluation
         var (names, expected) = (session.Inputs.Select(i => i.Name).ToArray(), other.Inputs.Select(i => i.Name).ToArray());
         if (!names.SequenceEqual(expected))
             throw new TransformRejectedException("different-inputs", $"Cannot compare networks with different inputs: one takes {string.Join(", ", names)}, the other {string.Join(", ", expected)}.");
-        var bound = dataset.Bind(session.Inputs);
+        var bound = session.Bind(dataset);
+        other.Bind(dataset);
         var reduce = bound.Window?.Reduce ?? WindowReduce.Mean;
         var (sqnr, agreement, difference) = (Metrics.Start(Metric.Sqnr, reduce), Metrics.Start(Metric.Agreement, reduce), Metrics.StartLargestDifference());
         var samples = Feed(session, other, bound, [sqnr, agreement, difference], progress);

@@ -34,7 +34,7 @@ internal static class BiasCorrection
             return [];
         using var session = RuntimeSession.Open(OnnxFile.ToBytes(copy), GraphOptimizationLevel.ORT_DISABLE_ALL, cancellation: cancellation);
         string[] asked = [.. operators.Select(o => o.Shift)];
-        foreach (var sample in dataset.Bind(session.Inputs).Samples())
+        foreach (var sample in session.Bind(dataset).Samples())
         {
             foreach (var feed in sample.Feeds)
             {

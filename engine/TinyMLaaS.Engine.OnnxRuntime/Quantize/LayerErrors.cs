@@ -30,7 +30,7 @@ internal static class LayerErrors
         asked = [.. asked.Where(p => IsFloat(reference, p.Original) && IsFloat(session, p.Rounded))];
         var signals = new double[asked.Length];
         var noises = new double[asked.Length];
-        foreach (var feed in asked.Length == 0 ? [] : OutputError.Spread(dataset.Bind(reference.Inputs), Feeds))
+        foreach (var feed in asked.Length == 0 ? [] : OutputError.Spread(reference.Bind(dataset), Feeds))
         {
             var expected = new float[asked.Length][];
             reference.Run(feed, [.. asked.Select(p => p.Original)], (index, _, _, bytes) => expected[index] = MemoryMarshal.Cast<byte, float>(bytes).ToArray());

@@ -31,7 +31,7 @@ internal sealed class NodeWork
         foreach (var name in names.Where(n => !copy.Graph.Find(n)!.IsOutput))
             copy.Graph.AddOutput(copy.Graph.Find(name)!);
         using var session = RuntimeSession.Open(OnnxFile.ToBytes(copy), GraphOptimizationLevel.ORT_DISABLE_ALL, cancellation: cancellation);
-        var feed = dataset.Bind(session.Inputs).Samples().First().Feeds.First();
+        var feed = session.Bind(dataset).Samples().First().Feeds.First();
         var shapes = session.Inputs.Select((input, i) => (input.Name, Shape: feed[i].Shape.ToArray())).ToDictionary(i => i.Name, i => i.Shape, StringComparer.Ordinal);
         if (names.Length > 0)
             session.Run(feed, names, (index, _, shape, _) => shapes[names[index]] = shape.ToArray());

@@ -10,7 +10,9 @@ namespace TinyMLaaS.Engine.OnnxRuntime.Quantize;
 /// </summary>
 internal sealed class OutputError
 {
-    private readonly List<Tensor[]> _feeds;
+    private const int MostParts = 64;
+
+    private readonly List<Feed> _feeds;
     private readonly List<float[][]> _references = [];
     private readonly double[] _signals;
     private readonly string[] _outputs;
@@ -18,14 +20,14 @@ internal sealed class OutputError
 
     /// <param name="model">The float network's bytes.</param>
     /// <param name="dataset">The calibration data.</param>
-    /// <param name="feeds">The most feeds to measure on, at least 1.</param>
+    /// <param name="feeds">The most feeds to measure on, at least 1. It is never more than 64, but for samples that carry state: then as many samples.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public OutputError(byte[] model, Dataset dataset, int feeds, CancellationToken cancellation)
+    public OutputError(byte[] model, Dataset dataset, long feeds, CancellationToken cancellation)
     {
         _cancellation = cancellation;
         using var session = RuntimeSession.Open(model, Level, cancellation: cancellation);
         _outputs = [.. session.OutputNames.Where(o => session.OutputType(o) == ElementType.Float)];
-        _feeds = Spread(dataset.Bind(session.Inputs), feeds);
+        _feeds = Spread(session.Bind(dataset), feeds);
         _signals = new double[_outputs.Length];
         foreach (var feed in _feeds)
         {
@@ -72,7 +74,7 @@ internal sealed class OutputError
         return new Error(pooled, shares.Length == 0 ? 0 : (pooled + shares.Average()) / 2, shares.Length == 0 ? null : _outputs[Array.IndexOf(shares, shares.Max())], shares.DefaultIfEmpty().Max());
     }
 
-    private float[][] Run(RuntimeSession session, Tensor[] feed)
+    private float[][] Run(RuntimeSession session, Feed feed)
     {
         var results = new float[_outputs.Length][];
         if (_outputs.Length > 0)
@@ -81,22 +83,23 @@ internal sealed class OutputError
     }
 
     /// <summary>Copies of feeds, spread evenly over the data.</summary>
-    internal static List<Tensor[]> Spread(BoundDataset bound, int feeds)
+    internal static List<Feed> Spread(BoundDataset bound, long feeds)
     {
-        var total = bound.Count * bound.FeedsPerSample;
-        var wanted = Math.Min(feeds, total);
-        var chosen = new List<Tensor[]>();
-        long place = 0;
-        foreach (var sample in bound.Samples())
+        // State that is carried on can only be run from the start of a sample: samples are spread then, and each gives its first feeds. Otherwise each feed stands for itself.
+        var isCarried = bound.Carried.Count > 0;
+        var total = isCarried ? bound.Count : bound.Count * bound.FeedsPerSample;
+        var wanted = Math.Min(Math.Min(feeds, MostParts), total);
+        var length = (int)Math.Min(feeds / wanted, bound.FeedsPerSample);
+        var chosen = new List<Feed>();
+        var (place, taken) = (0L, 0L);
+        foreach (var part in bound.Samples().SelectMany(s => isCarried ? [s.Feeds.Take(length)] : s.Feeds.Select(f => (IEnumerable<Feed>)[f])))
         {
-            foreach (var feed in sample.Feeds)
-            {
-                // The first feed of each of the equal parts that the data is cut into. A feed's memory is its sample's, so it is copied.
-                if (place++ == chosen.Count * total / wanted)
-                    chosen.Add([.. feed.Select(t => Tensor.FromBytes(t.Type, t.Shape.AsSpan(), t.Bytes.ToArray()))]);
-                if (chosen.Count == wanted)
-                    return chosen;
-            }
+            // The first of each of the equal shares that the data is cut into. A feed's memory is its sample's, so it is copied.
+            if (place++ != taken * total / wanted)
+                continue;
+            chosen.AddRange(part.Select(f => f.Copy()));
+            if (++taken == wanted)
+                break;
         }
         return chosen;
     }

@@ -20,12 +20,16 @@ internal sealed class QuantizationSearch
     /// <summary>Share of multiply-accumulates, and of the bytes of weights, that may stay float.</summary>
     public const double LargestFloatShare = 0.2;
 
+    /// <summary>Outputs nearer to their error than this are of little use: then more than <see cref="LargestFloatShare"/> may stay float, until they reach it.</summary>
+    public const double UsableDecibels = 15;
+
     // What operators left float must gain where they do not bring the outputs to that.
     private const double WorthDecibels = 3;
 
-    private const int MostFeeds = 64;
     private const double LargestWork = 1e12;
     private const int MostSteps = 40;
+
+    private const double LeastGainDecibels = 0.1;
 
     // Less than this is no difference that other samples would show again.
     private const double LeastGain = 0.01;
@@ -51,7 +55,7 @@ internal sealed class QuantizationSearch
         _work = NodeWork.Measure(fused, dataset, cancellation);
         var plan = Draft(new QuantizationChoice(Methods[0])).Plan;
         var networks = (plan.Tensors.Count * Methods.Length) + plan.Nodes.Count;
-        _error = new OutputError(fused, dataset, (int)Math.Clamp(LargestWork / (Math.Max(1d, _work.Total) * Math.Max(1, networks)), 1, MostFeeds), cancellation);
+        _error = new OutputError(fused, dataset, (long)Math.Max(1, LargestWork / (Math.Max(1d, _work.Total) * Math.Max(1, networks))), cancellation);
     }
 
     /// <summary>Feeds that the error was measured on.</summary>
@@ -141,36 +145,63 @@ internal sealed class QuantizationSearch
 
     private void ChooseFloat(Action<double> progress)
     {
-        var (choice, error) = (Choice, Error);
-        for (var step = 0; step < MostSteps && error.Decibels < EnoughDecibels; step++)
-        {
-            progress(0.5 + (0.5 * step / MostSteps));
-            var draft = Draft(choice);
-            var predicted = Predicted(draft);
-            var (macs, bytes) = FloatShares(draft.Plan);
-            (QuantizationChoice Choice, double Rate)? best = null;
-            foreach (var block in Blocks(draft.Plan))
-            {
-                var candidate = choice with { Float = choice.Float.AddRange(block.Select(k => KeyValuePair.Create(k, ""))) };
-                var next = Draft(candidate);
-                var (nextMacs, nextBytes) = FloatShares(next.Plan);
-                if (nextMacs > LargestFloatShare || nextBytes > LargestFloatShare)
-                    continue;
-                // A weightless operator costs what moving its elements does, which is little but not nothing.
-                var rate = (predicted - Predicted(next)) / (nextMacs - macs + (nextBytes - bytes) + 0.001);
-                if (rate > 0 && (best is null || rate > best.Value.Rate))
-                    best = (candidate, rate);
-            }
-            if (best is null)
-                break;
-            var measured = Measure(best.Value.Choice);
-            var reason = string.Create(CultureInfo.InvariantCulture, $"measured on calibration data: left float, it brings the outputs from {error.Decibels:F1} to {measured.Decibels:F1} dB");
-            choice = choice with { Float = choice.Float.AddRange(best.Value.Choice.Float.Keys.Except(choice.Float.Keys).Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, reason))) };
-            error = measured;
-        }
+        var (choice, error) = LeaveFloat(LargestFloatShare, EnoughDecibels, progress);
+        if (Math.Max(error.Decibels, Error.Decibels) < UsableDecibels)
+            (choice, error) = LeaveFloat(1, UsableDecibels, progress);
         // Speed and bytes are given away only for outputs that are near enough then, or have lost half of their noise.
         if (error.Decibels >= EnoughDecibels ? error.Decibels > Error.Decibels : error.Decibels >= Error.Decibels + WorthDecibels)
             (Choice, Error) = (choice, error);
+    }
+
+    /// <summary>Leaves float one after another what promises most, until the outputs are near enough or the share is used up.</summary>
+    private (QuantizationChoice Choice, OutputError.Error Error) LeaveFloat(double largestShare, double enoughDecibels, Action<double> progress)
+    {
+        var (choice, error) = (Choice, Error);
+        var idle = new List<string[]>();
+        for (var step = 0; step < MostSteps && error.Decibels < enoughDecibels; step++)
+        {
+            progress(0.5 + (0.5 * step / MostSteps));
+            if (NextFloat(choice, largestShare) is not { } next)
+                break;
+            var before = choice.Float.Keys.ToArray();
+            var measured = Measure(next);
+            var reason = string.Create(CultureInfo.InvariantCulture, $"measured on calibration data: left float, it brings the outputs from {error.Decibels:F1} to {measured.Decibels:F1} dB");
+            choice = choice with { Float = choice.Float.AddRange(next.Float.Keys.Except(choice.Float.Keys).Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, reason))) };
+            if (measured.Decibels < error.Decibels + LeastGainDecibels)
+                idle.Add([.. next.Float.Keys.Except(before)]);
+            error = measured;
+        }
+        // What was promised need not come: what gained nothing then becomes integer again.
+        foreach (var keys in idle)
+        {
+            var without = choice with { Float = choice.Float.RemoveRange(keys) };
+            var measured = Measure(without);
+            if (measured.Decibels >= error.Decibels - LeastGainDecibels)
+                (choice, error) = (without, measured);
+        }
+        return (choice, error);
+    }
+
+    /// <summary>The choice with those nodes left float too that promise most for what they cost, within a share of multiply-accumulates and bytes; null when none promises anything.</summary>
+    private QuantizationChoice? NextFloat(QuantizationChoice choice, double largestShare)
+    {
+        var draft = Draft(choice);
+        var predicted = Predicted(draft);
+        var (macs, bytes) = FloatShares(draft.Plan);
+        (QuantizationChoice Choice, double Rate)? best = null;
+        foreach (var block in Blocks(draft.Plan))
+        {
+            var candidate = choice with { Float = choice.Float.AddRange(block.Select(k => KeyValuePair.Create(k, ""))) };
+            var next = Draft(candidate);
+            var (nextMacs, nextBytes) = FloatShares(next.Plan);
+            if (nextMacs > largestShare || nextBytes > largestShare)
+                continue;
+            // A weightless operator costs what moving its elements does, which is little but not nothing.
+            var rate = (predicted - Predicted(next)) / (nextMacs - macs + (nextBytes - bytes) + 0.001);
+            if (rate > 0 && (best is null || rate > best.Value.Rate))
+                best = (candidate, rate);
+        }
+        return best?.Choice;
     }
 
     /// <summary>Sets of nodes that may become float together: each alone, and all that touch a tensor, since a tensor stays float only when none of them is integer.</summary>

@@ -100,8 +100,8 @@ internal sealed partial record ArrayFile
         });
     }
 
-    /// <summary>The samples in order as stored bytes, little endian. The buffer is the same each time.</summary>
-    public IEnumerable<ReadOnlyMemory<byte>> Read(long count)
+    /// <summary>The samples in order as stored bytes, little endian, without the first <paramref name="skip"/>. The buffer is the same each time.</summary>
+    public IEnumerable<ReadOnlyMemory<byte>> Read(long skip, long count)
     {
         using var content = Guard(Label, () =>
         {
@@ -110,7 +110,7 @@ internal sealed partial record ArrayFile
             return stream;
         });
         var sample = new byte[SampleBytes];
-        for (long index = 0; index < count; index++)
+        for (long index = 0; index < skip + count; index++)
         {
             var at = index;
             Guard(Label, () =>
@@ -118,6 +118,8 @@ internal sealed partial record ArrayFile
                 var got = content.ReadAtLeast(sample, sample.Length, throwOnEndOfStream: false);
                 return got == sample.Length ? 0 : throw DatasetErrors.Invalid($"{Label} is cut off: it ends in sample {at} of the {Count} that it claims.");
             });
+            if (index < skip)
+                continue;
             if (BigEndian)
                 Swap(sample, Type.Bits() / 8);
             yield return sample;

@@ -16,6 +16,10 @@ internal sealed record DatasetDefinition
 
     public DatasetWindow? Window { get; init; }
 
+    /// <summary>Samples at the start that are left out.</summary>
+    public int Skip { get; init; }
+
+    /// <summary>Most samples, counted after those left out.</summary>
     public int? Limit { get; init; }
 
     public static DatasetDefinition Read(string path)
@@ -46,25 +50,29 @@ internal sealed record DatasetDefinition
 
         public DatasetDefinition Definition(JsonNode? document)
         {
-            if (Mapping(document, "the document", ["inputs", "labels", "window", "limit"]) is not { } root)
+            if (Mapping(document, "the document", ["inputs", "labels", "window", "skip", "limit"]) is not { } root)
                 return new DatasetDefinition();
             return new DatasetDefinition
             {
                 Inputs = root["inputs"] is { } inputs ? Inputs(inputs) : null,
                 Labels = root["labels"] is { } labels ? Reference(labels, "labels", []) : null,
                 Window = root["window"] is { } window ? Window(window) : null,
+                Skip = Whole(root["skip"], "skip", 0, int.MaxValue) ?? 0,
                 Limit = Whole(root["limit"], "limit", 1, int.MaxValue),
             };
         }
 
-        private List<InputDefinition> Inputs(JsonNode node)
+        private InputDefinition[] Inputs(JsonNode node)
         {
             if (node is not JsonObject { Count: > 0 } inputs)
             {
                 Expect("inputs", node, "a mapping from the names of the network's inputs to files");
                 return [];
             }
-            return [.. inputs.Select(i => Input(i.Key, i.Value))];
+            InputDefinition[] definitions = [.. inputs.Select(i => Input(i.Key, i.Value))];
+            if (definitions.All(d => d.Data is null))
+                Violations.Add($"{label}: inputs names no file, so nothing says how many samples there are; only some of a network's inputs can have a value or come from an output.");
+            return definitions;
         }
 
         private InputDefinition Input(string name, JsonNode? node)
@@ -72,10 +80,12 @@ internal sealed record DatasetDefinition
             var field = $"inputs.{name}";
             if (node is JsonObject members)
             {
+                if (members.ContainsKey("value") || members.ContainsKey("from-output"))
+                    return Made(name, members, field);
                 var definition = new InputDefinition
                 {
                     Name = name,
-                    Data = Reference(node, field, ["layout", "scale", "offset", "mean", "std"]),
+                    Data = Reference(node, field, ["layout", "scale", "offset", "mean", "std", "value", "from-output"]),
                     Layout = Layout(members["layout"], field),
                     Scale = Number(members["scale"], $"{field}.scale"),
                     Offset = Number(members["offset"], $"{field}.offset"),
@@ -95,6 +105,23 @@ internal sealed record DatasetDefinition
             return new InputDefinition { Name = name, Data = node is null ? new ArrayReference(null, null) : Reference(node, field, []) };
         }
 
+        /// <summary>An input that no file feeds.</summary>
+        private InputDefinition Made(string name, JsonObject members, string field)
+        {
+            foreach (var key in members.Select(m => m.Key).Where(k => k is not ("value" or "from-output")))
+                Violations.Add($"{label}: {field} has '{key}' beside {(members.ContainsKey("from-output") ? "from-output" : "value")}; such an input is read from no file, and only value and from-output go together.");
+            string? output = null;
+            if (members.TryGetPropertyValue("from-output", out var given))
+            {
+                output = given is null ? null : Text(given, $"{field}.from-output");
+                if (given is null || output is "")
+                    Expect($"{field}.from-output", given, "the name of an output");
+            }
+            if (members.TryGetPropertyValue("value", out var value) && value is null)
+                Expect($"{field}.value", value, "a number");
+            return new InputDefinition { Name = name, Value = Number(value, $"{field}.value") ?? 0, FromOutput = output };
+        }
+
         private ArrayReference Reference(JsonNode node, string field, string[] further)
         {
             if (node is JsonValue)
@@ -106,7 +133,7 @@ internal sealed record DatasetDefinition
 
         private DatasetWindow? Window(JsonNode node)
         {
-            if (Mapping(node, "window", ["length", "step", "flatten", "reduce"]) is not { } members)
+            if (Mapping(node, "window", ["length", "step", "pad-before", "flatten", "reduce"]) is not { } members)
                 return null;
             if (members["length"] is null)
                 Violations.Add($"{label}: window.length is missing; give the entries of the first axis that make one network input.");
@@ -119,6 +146,7 @@ internal sealed record DatasetDefinition
             {
                 Length = Whole(members["length"], "window.length", 1, LargestWindow) ?? 1,
                 Step = Whole(members["step"], "window.step", 1, LargestWindow) ?? 1,
+                PadBefore = Whole(members["pad-before"], "window.pad-before", 0, LargestWindow) ?? 0,
                 Flatten = members["flatten"]?.GetValueKind() == JsonValueKind.True,
                 Reduce = reduce == "max" ? WindowReduce.Max : WindowReduce.Mean,
             };
@@ -211,7 +239,14 @@ internal sealed record InputDefinition
 {
     public required string Name { get; init; }
 
-    public required ArrayReference Data { get; init; }
+    /// <summary>The array it is read from; null when no file feeds it.</summary>
+    public ArrayReference? Data { get; init; }
+
+    /// <summary>What every element is when no file feeds it; before anything is carried.</summary>
+    public double Value { get; init; }
+
+    /// <summary>The output whose last content it takes, within a sample; null when it takes none.</summary>
+    public string? FromOutput { get; init; }
 
     public SampleLayout Layout { get; init; }
 

@@ -20,8 +20,8 @@ internal sealed class DatasetFiles
 
     public DatasetDefinition Definition { get; private set; } = new();
 
-    /// <summary>Arrays by name with how to feed them, in the yaml's order or by name.</summary>
-    public IReadOnlyList<(InputDefinition Input, ArrayFile Array)> Inputs { get; private set; } = [];
+    /// <summary>Inputs with how to feed them, in the yaml's order or by name; an array for each that a file feeds.</summary>
+    public IReadOnlyList<(InputDefinition Input, ArrayFile? Array)> Inputs { get; private set; } = [];
 
     /// <summary>True when the yaml names the inputs, so that each must belong to the network; false when they are whatever lies there.</summary>
     public bool IsExplicit => Definition.Inputs is not null;
@@ -57,10 +57,10 @@ internal sealed class DatasetFiles
         var inputs = Definition.Inputs ?? [.. beside.Value.Where(b => b.Name != LabelsName).Select(b => new InputDefinition { Name = b.Name, Data = new ArrayReference(null, b.Name) })];
         if (inputs.Count == 0)
             throw DatasetErrors.Invalid($"The dataset '{Path}' holds no array: expected a {YamlName}, one .npz, or .npy or idx files.");
-        Inputs = [.. inputs.Select(i => (i, Locate(i.Data, i.Name, beside)))];
+        Inputs = [.. inputs.Select(i => (i, i.Data is { } data ? Locate(data, i.Name, beside) : null))];
         if (Definition.Labels is { } labels)
             Labels = Locate(labels, LabelsName, beside);
-        else if ((Definition.Inputs?.All(i => i.Data.File is not null) != true || data is not null) && beside.Value.FirstOrDefault(b => b.Name == LabelsName) is { File: not null } found)
+        else if ((Definition.Inputs?.All(i => i.Data is null or { File: not null }) != true || data is not null) && beside.Value.FirstOrDefault(b => b.Name == LabelsName) is { File: not null } found)
             Labels = ArrayFile.Open(found.File, found.Member);
         if (Labels is { Shape.Length: not 1 })
             throw DatasetErrors.Invalid($"The labels, {Labels.Label}, have the shape [{string.Join(',', Labels.Shape)}]; expected one number for each sample.");

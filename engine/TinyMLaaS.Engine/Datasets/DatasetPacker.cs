@@ -25,7 +25,7 @@ public static class DatasetPacker
     {
         var files = DatasetFiles.Open(path, follow: true);
         var names = new Dictionary<string, string>(StringComparer.Ordinal);
-        ArrayFile[] arrays = [.. files.Inputs.Select(i => i.Array), .. files.Labels is null ? [] : new[] { files.Labels }];
+        ArrayFile[] arrays = [.. files.Inputs.Select(i => i.Array).OfType<ArrayFile>(), .. files.Labels is null ? [] : new[] { files.Labels }];
         foreach (var array in arrays)
             names.TryAdd(array.Path, NameFor(array.Path, names.Values, keep: !files.IsExplicit));
         using var writer = new TarWriter(archive, TarEntryFormat.Ustar, leaveOpen: true);
@@ -92,6 +92,11 @@ public static class DatasetPacker
             var inputs = new JsonObject();
             foreach (var (input, array) in files.Inputs)
             {
+                if (array is null)
+                {
+                    inputs.Add(input.Name, input.FromOutput is { } output ? new JsonObject { ["value"] = input.Value, ["from-output"] = output } : new JsonObject { ["value"] = input.Value });
+                    continue;
+                }
                 var entry = Reference(array, names);
                 if (input.Layout != SampleLayout.AsIs)
                 {
@@ -126,7 +131,11 @@ public static class DatasetPacker
                 ["flatten"] = window.Flatten,
                 ["reduce"] = window.Reduce == WindowReduce.Max ? "max" : "mean",
             };
+            if (window.PadBefore > 0)
+                yaml["window"]!["pad-before"] = window.PadBefore;
         }
+        if (files.Definition.Skip is var skip and > 0)
+            yaml["skip"] = skip;
         if (files.Definition.Limit is { } limit)
             yaml["limit"] = limit;
         return yaml;

@@ -9,6 +9,9 @@ public sealed record DatasetWindow
     /// <summary>Entries from the start of a window to the start of the next, at least 1.</summary>
     public int Step { get; init; } = 1;
 
+    /// <summary>Entries of 0, as the network sees them, that stand before the first one of each sample.</summary>
+    public int PadBefore { get; init; }
+
     /// <summary>True when a window is fed as one vector.</summary>
     public bool Flatten { get; init; }
 

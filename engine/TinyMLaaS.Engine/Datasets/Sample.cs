@@ -1,11 +1,9 @@
-using TinyMLaaS.Engine.Graphs;
-
 namespace TinyMLaaS.Engine.Datasets;
 
 /// <summary>One sample. Valid until the next one is asked for.</summary>
 /// <param name="Index">Place in the dataset, counting from 0.</param>
 /// <param name="Label">Its class; null when the dataset has no labels.</param>
 /// <param name="Feeds">
-/// What goes into the network: one feed, or one for each window. A feed has one tensor for each input, in the network's order, with a batch of 1. Made as it is enumerated.
+/// What goes into the network: one feed, or one for each window. Made as it is enumerated.
 /// </param>
-public sealed record Sample(int Index, long? Label, IEnumerable<IReadOnlyList<Tensor>> Feeds);
+public sealed record Sample(int Index, long? Label, IEnumerable<Feed> Feeds);

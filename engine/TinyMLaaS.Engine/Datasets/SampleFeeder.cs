@@ -12,7 +12,8 @@ internal sealed class SampleFeeder
     private readonly SampleInput _input;
     private readonly long[] _feedShape;
     private readonly long _elements;
-    private readonly long _windowStep;
+    private readonly long _entry = 1;
+    private readonly DatasetWindow? _window;
     private readonly int _channels;
     private readonly long _channelRun;
 
@@ -21,8 +22,7 @@ internal sealed class SampleFeeder
         _definition = definition;
         Array = array;
         _input = input;
-        if (Writer(input.Type) is null)
-            throw DatasetErrors.Invalid($"The network's input {input} cannot be fed from a dataset: its element type is no number.");
+        RefuseNoNumber(input);
         var stored = array.SampleShape.ToArray();
         (_channels, _channelRun) = Channels(stored);
         long[] fed = definition.Layout switch
@@ -36,12 +36,12 @@ internal sealed class SampleFeeder
         {
             if (definition.Layout != SampleLayout.AsIs)
                 throw DatasetErrors.Invalid($"Input '{definition.Name}' has both a layout and windows; store the samples so that one of them suffices.");
-            if (stored.Length == 0 || stored[0] < window.Length)
+            if (stored.Length == 0 || stored[0] + window.PadBefore < window.Length)
                 throw DatasetErrors.Invalid($"A sample of {array.Label} has the shape [{string.Join(',', stored)}], too short for a window of {window.Length} along its first axis.");
-            Windows = ((stored[0] - window.Length) / window.Step) + 1;
-            var entry = Tensor.CountOf(stored.AsSpan(1));
-            _windowStep = window.Step * entry;
-            fed = window.Flatten ? [window.Length * entry] : [window.Length, .. stored[1..]];
+            Windows = ((stored[0] + window.PadBefore - window.Length) / window.Step) + 1;
+            _window = window;
+            _entry = Tensor.CountOf(stored.AsSpan(1));
+            fed = window.Flatten ? [window.Length * _entry] : [window.Length, .. stored[1..]];
         }
         _elements = Tensor.CountOf(fed);
         _feedShape = Fit(fed);
@@ -55,19 +55,50 @@ internal sealed class SampleFeeder
     public Tensor Feed(ReadOnlySpan<byte> stored, long window, int index)
     {
         var size = Array.Type.Bits() / 8;
-        var part = stored.Slice((int)(window * _windowStep * size), (int)(_elements * size));
         var values = new double[_elements];
-        Decode(part, Array.Type, values);
-        Scale(values);
+        // A window may begin before the first entry: what lies there is 0.
+        var start = _window is null ? 0 : ((window * _window.Step) - _window.PadBefore) * _entry;
+        var read = values.AsSpan((int)Math.Clamp(-start, 0, _elements));
+        Decode(stored.Slice((int)(Math.Max(0, start) * size), read.Length * size), Array.Type, read);
+        Scale(read);
         if (_definition.Layout is SampleLayout.NhwcToNchw or SampleLayout.NchwToNhwc)
             values = Transpose(values);
-        var bytes = new byte[_input.Type.ByteLength(_elements)];
-        var unfit = Writer(_input.Type)!(values, bytes);
-        if (unfit >= 0)
+        return Write(values, _input, _feedShape, $"Sample {index} of {Array.Label} holds");
+    }
+
+    /// <summary>A tensor for an input in which each element is the same; extents that are free are 1.</summary>
+    public static Tensor Fill(SampleInput input, double value)
+    {
+        RefuseNoNumber(input);
+        long[] shape = [.. input.Shape.Select(d => d.Value ?? 1)];
+        long bytes;
+        try
         {
-            throw DatasetErrors.Invalid($"Sample {index} of {Array.Label} holds {values[unfit].ToString("R", CultureInfo.InvariantCulture)}, which does not fit the network's input {_input}.");
+            bytes = input.Type.ByteLength(Tensor.CountOf(shape));
         }
-        return Tensor.FromBytes(_input.Type, _feedShape, bytes);
+        catch (OverflowException)
+        {
+            bytes = long.MaxValue;
+        }
+        if (bytes > ArrayFile.MaximumSampleBytes)
+            throw DatasetErrors.Invalid($"The network's input {input} takes more than {ArrayFile.MaximumSampleBytes >> 20} MiB, the most that is fed.");
+        var values = new double[Tensor.CountOf(shape)];
+        System.Array.Fill(values, value);
+        return Write(values, input, shape, "The dataset gives the value");
+    }
+
+    private static Tensor Write(double[] values, SampleInput input, ReadOnlySpan<long> shape, string holder)
+    {
+        var bytes = new byte[input.Type.ByteLength(values.Length)];
+        var unfit = Writer(input.Type)!(values, bytes);
+        return unfit < 0 ? Tensor.FromBytes(input.Type, shape, bytes)
+            : throw DatasetErrors.Invalid($"{holder} {values[unfit].ToString("R", CultureInfo.InvariantCulture)}, which does not fit the network's input {input}.");
+    }
+
+    private static void RefuseNoNumber(SampleInput input)
+    {
+        if (Writer(input.Type) is null)
+            throw DatasetErrors.Invalid($"The network's input {input} cannot be fed from a dataset: its element type is no number.");
     }
 
     /// <summary>How many channels a sample has and how many elements apart they change.</summary>

@@ -40,9 +40,9 @@ public sealed class DatasetPackerTests : IDisposable
 
     private void WriteYamlDataset(string root)
     {
-        _folder.Write($"{root}/a/x.npy", ArrayWriter.Npy<byte>("|u1", [2, 1, 1, 2], 1, 2, 3, 4));
-        _folder.Write($"{root}/b/x.npy", ArrayWriter.Npy<long>("<i8", [2], 5, 6));
-        _folder.Write($"{root}/set/dataset.yaml", "inputs:\n  input: { file: ../a/x.npy, layout: NHWC->NCHW, scale: 0.1, mean: [1, 2], std: [3, 4] }\nlabels: ../b/x.npy\nlimit: 2\n");
+        _folder.Write($"{root}/a/x.npy", ArrayWriter.Npy<byte>("|u1", [3, 1, 1, 2], 9, 9, 1, 2, 3, 4));
+        _folder.Write($"{root}/b/x.npy", ArrayWriter.Npy<long>("<i8", [3], 9, 5, 6));
+        _folder.Write($"{root}/set/dataset.yaml", "inputs:\n  input: { file: ../a/x.npy, layout: NHWC->NCHW, scale: 0.1, mean: [1, 2], std: [3, 4] }\n  rate: { value: 16000 }\n  state: { value: 0.25, from-output: next }\nlabels: ../b/x.npy\nskip: 1\nlimit: 2\n");
     }
 
     [Fact]
@@ -50,13 +50,13 @@ public sealed class DatasetPackerTests : IDisposable
     {
         WriteYamlDataset("one");
         _folder.Write("npz/data.npz", ArrayWriter.Npz(("input", ArrayWriter.Npy<float>("<f4", [3, 2], 1, 2, 3, 4, 5, 6)), ("spare", ArrayWriter.Npy<float>("<f4", [1], 1)), ("labels", ArrayWriter.Npy<int>("<i4", [3], 1, 2, 3))));
-        _folder.Write("npz/data.yaml", "window: { length: 1, step: 1, flatten: true, reduce: max }\nlimit: 2\n");
+        _folder.Write("npz/data.yaml", "window: { length: 1, step: 1, pad-before: 1, flatten: true, reduce: max }\nlimit: 2\n");
         foreach (var path in new[] { "one/set", "npz/data.npz" })
         {
             var target = _folder.Folder("unpacked-" + System.IO.Path.GetFileName(path));
             DatasetPacker.Unpack(new MemoryStream(Pack(System.IO.Path.Combine(_folder.Path, path))), target);
-            SampleInput[] input = [new("input", ElementType.Float, path == "one/set" ? ["N", 2] : ["N", 1])];
-            string[] Content(Dataset d) => [.. d.Bind(input).Samples().Select(s => $"{s.Label} {string.Join(' ', s.Feeds.SelectMany(f => f[0].As<float>().ToArray()))}")];
+            SampleInput[] input = path == "one/set" ? [new("input", ElementType.Float, ["N", 2]), new("rate", ElementType.Float, []), new("state", ElementType.Float, [2])] : [new("input", ElementType.Float, ["N", 1])];
+            string[] Content(Dataset d) => [.. d.Bind(input).Samples().Select(s => $"{s.Label} {string.Join(' ', s.Feeds.SelectMany(f => f.SelectMany(t => t.As<float>().ToArray()).Select(v => $"{v}").Concat(f.Carried.Select(c => $"{c}"))))}")];
             var expected = Content(Dataset.Open(System.IO.Path.Combine(_folder.Path, path)));
             Assert.Equal(2, expected.Length);
             var unpacked = Dataset.Open(target, followLinksAndParents: false);

@@ -127,6 +127,63 @@ public sealed class DatasetTests : IDisposable
     }
 
     [Fact]
+    public void Puts_zeros_before_the_first_window_after_scaling()
+    {
+        _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [1, 4], 1, 2, 3, 4));
+        _folder.Write("dataset.yaml", "inputs: { x: { file: x.npy, scale: 10, offset: 1 } }\nwindow: { length: 3, step: 2, pad-before: 2, flatten: true }\n");
+        Assert.Equal([[0f, 0, 11], [11, 21, 31]], Feed(Dataset.Open(_folder.Path), Input("x", "N", 3)));
+        // More than a whole window of zeros is nothing special.
+        _folder.Write("dataset.yaml", "inputs: { x: x.npy }\nwindow: { length: 2, step: 2, pad-before: 4, flatten: true }\n");
+        Assert.Equal([[0f, 0], [0, 0], [1, 2], [3, 4]], Feed(Dataset.Open(_folder.Path), Input("x", "N", 2)));
+    }
+
+    [Fact]
+    public void Leaves_out_the_samples_to_skip()
+    {
+        _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [5, 1], 1, 2, 3, 4, 5));
+        _folder.Write("y.npy", ArrayWriter.Npy<byte>("|u1", [5], 1, 2, 3, 4, 5));
+        _folder.Write("dataset.yaml", "inputs: { x: x.npy }\nlabels: y.npy\nskip: 2\nlimit: 2\n");
+        Assert.Equal([(0, 3L, 3f), (1, 4, 4)], Dataset.Open(_folder.Path).Bind([Input("x", 1)]).Samples().Select(s => (s.Index, s.Label!.Value, s.Feeds.Single()[0].As<float>()[0])));
+        _folder.Write("dataset.yaml", "inputs: { x: x.npy }\nskip: 4\nlimit: 9\n");
+        Assert.Equal([[5f]], Feed(Dataset.Open(_folder.Path), Input("x", 1)));
+        _folder.Write("dataset.yaml", "inputs: { x: x.npy }\nskip: 5\n");
+        Assert.Contains("skips 5 samples, and 'x.npy' has 5", Rejection(() => Dataset.Open(_folder.Path).Bind([Input("x", 1)])), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Gives_inputs_a_value_or_says_which_output_they_take()
+    {
+        _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [2, 2], 1, 2, 3, 4));
+        _folder.Write("dataset.yaml", "inputs:\n  x: x.npy\n  rate: { value: 16000 }\n  state: { value: 0.5, from-output: next }\nwindow: { length: 1, flatten: true }\n");
+        var bound = Dataset.Open(_folder.Path).Bind([Input("state", 2, "batch", 3), new SampleInput("rate", ElementType.Int64, []), Input("x", "batch", 1)]);
+        Assert.Equal([new CarriedInput(0, "next")], bound.Carried);
+        var feeds = bound.Samples().SelectMany(s => s.Feeds).ToArray();
+        Assert.Equal([0L, 1, 0, 1], feeds.Select(f => f.Place));
+        foreach (var feed in feeds)
+        {
+            Assert.Equal(bound.Carried, feed.Carried);
+            Assert.Equal([2L, 1, 3], feed[0].Shape);
+            Assert.Equal(Enumerable.Repeat(0.5f, 6), feed[0].As<float>().ToArray());
+            Assert.Empty(feed[1].Shape);
+            Assert.Equal(16000, feed[1].As<long>()[0]);
+        }
+        Assert.Equal([1f, 2, 3, 4], feeds.Select(f => f[2].As<float>()[0]));
+    }
+
+    [Fact]
+    public void Refuses_a_value_that_an_input_cannot_hold()
+    {
+        _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [1, 1], 1));
+        _folder.Write("dataset.yaml", "inputs: { x: x.npy, v: { value: 300 } }\n");
+        string Bind(SampleInput input) => Rejection(() => Dataset.Open(_folder.Path).Bind([Input("x", 1), input]));
+        Assert.Contains("gives the value 300, which does not fit the network's input 'v' UInt8[1]", Bind(new SampleInput("v", ElementType.UInt8, [1])), StringComparison.Ordinal);
+        Assert.Contains("is no number", Bind(new SampleInput("v", ElementType.String, [])), StringComparison.Ordinal);
+        Assert.Contains("more than 256 MiB", Bind(Input("v", 1 << 20, 1 << 20)), StringComparison.Ordinal);
+        Assert.Contains("more than 256 MiB", Bind(Input("v", long.MaxValue, 4)), StringComparison.Ordinal);
+        Assert.Contains("or give the input a value", Bind(Input("w", 1)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Takes_free_extents_from_the_sample()
     {
         _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [1, 3, 2], 1, 2, 3, 4, 5, 6));
@@ -157,6 +214,15 @@ public sealed class DatasetTests : IDisposable
     [InlineData("inputs: { x: x.npy }\nlimit: 0", "limit is 0, expected a whole number from 1")]
     [InlineData("inputs: { x: x.npy }\nwindow: { step: 2 }", "window.length is missing")]
     [InlineData("inputs: { x: x.npy }\nwindow: { length: 1, reduce: sum }", "window.reduce is \"sum\", expected mean or max")]
+    [InlineData("inputs: { x: x.npy }\nwindow: { length: 1, pad-before: -1 }", "window.pad-before is -1, expected a whole number from 0")]
+    [InlineData("inputs: { x: x.npy }\nskip: -1", "skip is -1, expected a whole number from 0")]
+    [InlineData("inputs: { x: x.npy, v: { value: much } }", "inputs.v.value is \"much\", expected a number")]
+    [InlineData("inputs: { x: x.npy, v: { value: null } }", "inputs.v.value is null, expected a number")]
+    [InlineData("inputs: { x: x.npy, v: { from-output: 3 } }", "inputs.v.from-output is 3, expected text")]
+    [InlineData("inputs: { x: x.npy, v: { from-output: '' } }", "inputs.v.from-output is \"\", expected the name of an output")]
+    [InlineData("inputs: { x: x.npy, v: { value: 1, file: x.npy } }", "inputs.v has 'file' beside value")]
+    [InlineData("inputs: { x: x.npy, v: { from-output: o, scale: 2 } }", "inputs.v has 'scale' beside from-output")]
+    [InlineData("inputs: { v: { value: 1 }, w: { from-output: o } }", "inputs names no file")]
     [InlineData("inputs: { x: x.npy }\nlabels: 3", "labels is 3, expected text")]
     [InlineData("inputs: { x: none.npy }", "names the file 'none.npy', which does not exist")]
     [InlineData("inputs: { x: { file: x.npy, array: a } }", "only an .npz holds named arrays")]
@@ -178,8 +244,8 @@ public sealed class DatasetTests : IDisposable
     [Fact]
     public void Names_every_violation_of_a_yaml_at_once()
     {
-        _folder.Write("dataset.yaml", "inputs: { x: { file: 3, layout: CHW } }\nlimit: -1\nwindows: 3\n");
-        Assert.Equal(4, Rejection(() => Dataset.Open(_folder.Path)).Split('\n').Length);
+        _folder.Write("dataset.yaml", "inputs: { x: { file: 3, layout: CHW }, v: { value: a, from-output: 1, file: b } }\nlimit: -1\nwindows: 3\n");
+        Assert.Equal(7, Rejection(() => Dataset.Open(_folder.Path)).Split('\n').Length);
     }
 
     [Fact]

@@ -1,13 +1,19 @@
+using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.OnnxRuntime;
+using TinyMLaaS.Engine.Tests.Datasets;
 using TinyMLaaS.Engine.Tests.Graphs;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.Tests.OnnxRuntime;
 
-public sealed class RuntimeSessionTests
+public sealed class RuntimeSessionTests : IDisposable
 {
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
     private static readonly byte[] Scaled = OnnxFile.ToBytes(GraphText.Parse("in x: float[batch,2]\nin n: int64[1]\nconst two: float[] = 2\na = Mul(x, two)\nb = Add(n, n)\nout a\nout b"));
 
     [Fact]
@@ -33,6 +39,35 @@ public sealed class RuntimeSessionTests
         Assert.Null(LoadCheck.WhyNot(Scaled));
         using var session = RuntimeSession.Open(Scaled, cancellation: TestContext.Current.CancellationToken);
         Assert.Equal("model-not-runnable", Assert.Throws<TransformRejectedException>(() => session.Run([Tensor.From<float>([1, 3], [1, 2, 3]), Tensor.Vector(5L)])).Code);
+    }
+
+    [Fact]
+    public void Carries_state_from_feed_to_feed_and_starts_each_sample_anew()
+    {
+        // The state adds up twice the steps, from 100 on.
+        using var session = RuntimeSession.Open(OnnxFile.ToBytes(GraphText.Parse("in s: float[N,1]\nin by: float[]\nin x: float[N,1]\nm = Mul(x, by)\nr = Add(m, s)\nz = Neg(r)\nout z\nout r")), cancellation: TestContext.Current.CancellationToken);
+        var bound = session.Bind(Steps("s: { value: 100, from-output: r }, by: { value: 2 }"));
+        for (var round = 0; round < 2; round++)
+            Assert.Equal([-102f, -106, -112, -108, -118, -130], bound.Samples().SelectMany(s => s.Feeds.Select(f => session.Run(f)[0].As<float>()[0])));
+    }
+
+    [Theory]
+    [InlineData("none", "the network has no such output; it has 'y', 'n', 'wide'")]
+    [InlineData("n", "that output is Int64; the two must agree")]
+    [InlineData("wide", "that output has the shape [2,1]; the two must agree")]
+    public void Refuses_to_carry_what_the_network_does_not_give(string output, string says)
+    {
+        using var session = RuntimeSession.Open(OnnxFile.ToBytes(GraphText.Parse("in s: float[1,1]\nin x: float[1,1]\nconst w: float[2,1] = 1 2\ny = Add(x, s)\nn = Cast(x) to=7\nwide = Mul(w, s)\nout y\nout n\nout wide")), cancellation: TestContext.Current.CancellationToken);
+        var refusal = Assert.Throws<TransformRejectedException>(() => session.Bind(Steps($"s: {{ from-output: {output} }}")));
+        Assert.Equal("invalid-dataset", refusal.Code);
+        Assert.Contains(says, refusal.Message, StringComparison.Ordinal);
+    }
+
+    // Two samples of three steps: 1, 2, 3 and 4, 5, 6.
+    private Dataset Steps(string inputs)
+    {
+        _folder.Write("x.npy", ArrayWriter.Npy<float>("<f4", [2, 3], 1, 2, 3, 4, 5, 6));
+        return Dataset.Open(_folder.Write("steps.yaml", $"inputs: {{ x: x.npy, {inputs} }}\nwindow: {{ length: 1, flatten: true }}\n"));
     }
 
     [Fact]
