@@ -25,4 +25,7 @@ public sealed record StepCached
 
     /// <summary>Its report.</summary>
     public required ArtifactRef Report { get; init; }
+
+    /// <summary>Scalars of the report.</summary>
+    public IReadOnlyDictionary<string, double> Metrics { get; init; } = new Dictionary<string, double>();
 }

@@ -287,6 +287,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         Record("step.cached", now, sequence => new StepCached
         {
             Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Sequence = sequence, At = now, Outputs = entry.Outputs, Report = entry.Report,
+            Metrics = entry.Metrics,
         });
         MarkReady(now);
     }
