@@ -1,5 +1,6 @@
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
+using TinyMLaaS.Engine.OnnxRuntime.QuantizeDynamic;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Engine.Transformers.Fuse;
 using TinyMLaaS.WorkerHost;
@@ -13,7 +14,7 @@ public sealed class CompilerModule : WorkerModule
     public override string Name => "compiler";
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new Evaluate()];
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new QuantizeDynamic(), new Evaluate()];
 
     /// <inheritdoc/>
     protected override IReadOnlyList<IArtifactCheck> CreateChecks() => [new OnnxLoadCheck()];

@@ -39,9 +39,9 @@ public sealed class Quantize : ITransformer
         progress.Report(new TransformProgress(0, "reading the network"));
         var original = File.ReadAllBytes(request.InputPath);
         var model = OnnxFile.Read(original);
-        var before = Figures(original, model);
-        var excluded = Excluded(model.Graph, options.Exclude);
-        var sealedInputs = Seal(model.Graph);
+        var before = NetworkFigures.Of(original.Length, model);
+        var excluded = NodeNames.Find(model.Graph, "exclude", options.Exclude);
+        var sealedInputs = NodeNames.SealWeights(model.Graph);
         PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
         var keys = excluded.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
         var fused = OnnxFile.ToBytes(model);
@@ -81,7 +81,7 @@ public sealed class Quantize : ITransformer
         var floats = IntegerKernels.LeftFloat(rewritten);
         var timeRatio = SpeedEstimate.Ratio(NodeWork.Measure(fused, dataset, cancellation), integer, IntegerKernels.Rewritten(fused, request.WorkFolder).Graph.Count, rewritten.Graph.Count);
         File.WriteAllBytes(output, bytes);
-        report["after"] = Figures(bytes, draft.Model);
+        report["after"] = NetworkFigures.Of(bytes.Length, draft.Model);
         report["unchanged"] = false;
         report["estimatedTimeRatio"] = Math.Round(timeRatio, 2);
         report["warnings"] = Warnings(original.Length, bytes.Length, timeRatio);
@@ -141,30 +141,6 @@ public sealed class Quantize : ITransformer
         ["floatMacShare"] = Math.Round(search.FloatShare, 4),
     };
 
-    /// <summary>Older exporters list every weight among the inputs, where a caller could override it. A weight that is rounded now cannot be, and the report says so.</summary>
-    private static JsonArray Seal(Graph graph)
-    {
-        var names = new JsonArray();
-        foreach (var initializer in graph.Initializers.Where(i => i.IsInput).ToArray())
-        {
-            graph.SealInitializer(initializer);
-            names.Add(initializer.Name);
-        }
-        return names;
-    }
-
-    private static HashSet<Node> Excluded(Graph graph, IReadOnlyList<string> names)
-    {
-        var byName = graph.Nodes.ToLookup(n => n.Label, StringComparer.Ordinal);
-        var unknown = names.Where(n => !byName.Contains(n)).ToArray();
-        if (unknown.Length > 0)
-        {
-            throw new TransformRejectedException("invalid-option", string.Join('\n', unknown.Select(n =>
-                $"Option 'exclude': the network has no node '{n}'; those with weights are {string.Join(", ", graph.Nodes.Where(QuantizationPlan.HasWeights).Take(20).Select(w => $"'{w.Label}'"))}.")));
-        }
-        return [.. names.SelectMany(n => byName[n])];
-    }
-
     private static JsonArray Tensors(QuantizationDraft draft, Calibration calibration, QuantizationChoice choice)
     {
         var tensors = new JsonArray();
@@ -192,10 +168,4 @@ public sealed class Quantize : ITransformer
 
     private static JsonArray LeftFloat(QuantizationPlan plan) =>
         [.. plan.LeftFloat.Select(f => (JsonNode)new JsonObject { ["node"] = f.Key.Label, ["operator"] = f.Key.OpType, ["reason"] = f.Value })];
-
-    private static JsonObject Figures(byte[] bytes, Model model)
-    {
-        var costs = ModelCosts.Of(model);
-        return new JsonObject { ["bytes"] = bytes.Length, ["parameters"] = costs.Parameters, ["macs"] = costs.Macs };
-    }
 }

@@ -16,5 +16,11 @@ internal readonly record struct WeightGrid(bool PerChannel, bool ReducedRange)
     /// <param name="weight">Its weight.</param>
     /// <param name="factor">What the weight is multiplied by.</param>
     public QuantizedWeight Of(Node node, Tensor weight, float factor = 1) =>
-        QuantizedWeight.Of([.. weight.As<float>().ToArray().Select(w => w * factor)], weight.Shape.AsSpan(), PerChannel ? QuantizationPlan.ChannelAxis(node) : null, ReducedRange ? Reduced : 127);
+        Of([.. weight.As<float>().ToArray().Select(w => w * factor)], weight.Shape.AsSpan(), QuantizationPlan.ChannelAxis(node));
+
+    /// <summary>Quantizes a weight.</summary>
+    /// <param name="weight">Its finite values.</param>
+    /// <param name="shape">Its extents.</param>
+    /// <param name="channelAxis">Axis of the output channels.</param>
+    public QuantizedWeight Of(ReadOnlySpan<float> weight, ReadOnlySpan<long> shape, int channelAxis) => QuantizedWeight.Of(weight, shape, PerChannel ? channelAxis : null, ReducedRange ? Reduced : 127);
 }
