@@ -49,6 +49,15 @@ internal sealed class Calibration
         return range;
     }
 
+    /// <summary>These statistics, and another's of the tensors that are not among them.</summary>
+    public Calibration With(Calibration other)
+    {
+        var all = new Dictionary<string, TensorStatistics>(other.Statistics, StringComparer.Ordinal);
+        foreach (var (tensor, statistics) in Statistics)
+            all[tensor] = statistics;
+        return new Calibration(all, Samples, other._percentile);
+    }
+
     /// <summary>
     /// Runs every sample through a copy of the network that returns the tensors too, one feed at a time, so that neither memory nor result depend on how many samples there are or on threads.
     /// </summary>

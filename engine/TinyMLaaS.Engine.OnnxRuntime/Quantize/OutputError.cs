@@ -43,8 +43,8 @@ internal sealed class OutputError
     /// <summary>Feeds measured on.</summary>
     public int Feeds => _feeds.Count;
 
-    /// <summary>The first of them.</summary>
-    public IReadOnlyList<Tensor> FirstFeed => _feeds[0];
+    /// <summary>The feeds.</summary>
+    public IReadOnlyList<IReadOnlyList<Tensor>> AllFeeds => _feeds;
 
     /// <summary>Networks measured so far.</summary>
     public int Measured { get; private set; }

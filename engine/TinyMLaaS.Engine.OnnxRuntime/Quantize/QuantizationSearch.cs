@@ -34,12 +34,17 @@ internal sealed class QuantizationSearch
     // Less than this is no difference that other samples would show again.
     private const double LeastGain = 0.01;
 
+    // All that follows is measured on the equalized network, which may come out a little otherwise.
+    private const double LeastEqualizationGain = 0.05;
+
     private static readonly CalibrationMethod[] Methods = [CalibrationMethod.Mse, CalibrationMethod.MinMax];
 
-    private readonly byte[] _fused;
-    private readonly QuantizationFacts _facts;
     private readonly IReadOnlySet<string> _excluded;
-    private readonly Calibration _calibration;
+    private readonly Dataset _dataset;
+    private readonly CancellationToken _cancellation;
+    private byte[] _fused;
+    private QuantizationFacts _facts;
+    private Calibration _calibration;
     private readonly WeightGrid _weights;
     private readonly NodeWork _work;
     private readonly OutputError _error;
@@ -47,6 +52,7 @@ internal sealed class QuantizationSearch
 
     private QuantizationSearch(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, CancellationToken cancellation)
     {
+        (_dataset, _cancellation) = (dataset, cancellation);
         _fused = fused;
         _facts = new QuantizationFacts(OnnxFile.Read(fused));
         _excluded = excluded;
@@ -73,6 +79,15 @@ internal sealed class QuantizationSearch
     /// <summary>What correcting biases gained, in dB; null when it gained nothing and was not kept.</summary>
     public double? BiasGain { get; private set; }
 
+    /// <summary>What equalizing channels gained; null when it gained nothing and the network is as it was.</summary>
+    public EqualizationGain? Equalization { get; private set; }
+
+    /// <summary>The float network that the choice is for: the fused one, or it with equalized channels.</summary>
+    public byte[] Network => _fused;
+
+    /// <summary>What the tensors of <see cref="Network"/> hold.</summary>
+    public Calibration Calibration => _calibration;
+
     /// <summary>Share of the multiply-accumulates that stay float with it.</summary>
     public double FloatShare => FloatShares(Draft(Choice).Plan).Macs;
 
@@ -81,11 +96,15 @@ internal sealed class QuantizationSearch
     /// <param name="calibration">What all tensors hold that integer operators read or make.</param>
     /// <param name="dataset">The calibration data.</param>
     /// <param name="weights">How weights become integers.</param>
+    /// <param name="equalize">Whether channels between operators may be equalized.</param>
     /// <param name="progress">Told the share done, roughly.</param>
     /// <param name="cancellation">Ends the work.</param>
-    public static QuantizationSearch Run(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, Action<double> progress, CancellationToken cancellation)
+    public static QuantizationSearch Run(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, bool equalize, Action<double> progress, CancellationToken cancellation)
     {
         var search = new QuantizationSearch(fused, excluded, calibration, dataset, weights, cancellation);
+        search.Error = search.Measure(search.Choice);
+        if (equalize)
+            search.Equalize();
         search.ChooseRanges(progress);
         search.CorrectBiases(dataset, cancellation);
         search.ChooseFloat(progress);
@@ -97,9 +116,56 @@ internal sealed class QuantizationSearch
 
     private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _weights).Write());
 
+    /// <summary>Takes the equalized network where rounding disturbs its outputs less than the network's own.</summary>
+    private void Equalize()
+    {
+        var (plain, own) = (Error, _calibration);
+        var fused = _fused;
+        foreach (var basis in Enum.GetValues<EqualizationBasis>())
+        {
+            var model = OnnxFile.Read(fused);
+            var integer = Draft(Choice).Plan.Nodes.Select(QuantizationDraft.Key).ToHashSet();
+            var equalization = CrossLayerEqualization.Of(model.Graph, n => integer.Contains(QuantizationDraft.Key(n)));
+            if (equalization.Pairs.Count == 0)
+                return;
+            var between = equalization.Between.Where(t => own.Statistics.ContainsKey(t)).ToHashSet(StringComparer.Ordinal);
+            equalization.Apply(basis == EqualizationBasis.Weights ? null : ChannelMagnitudes(fused, equalization.Pairs));
+            var candidate = OnnxFile.ToBytes(model);
+            var calibration = Calibration.Run(model, between, _dataset, 1, _ => { }, _cancellation).With(own);
+            var error = _error.Of(QuantizationDraft.OnCopy(candidate, _excluded, calibration, Choice, _weights).Write());
+            if (error.Cost >= Error.Cost * (1 - LeastEqualizationGain))
+                continue;
+            (_fused, _facts, _calibration, Error) = (candidate, new QuantizationFacts(OnnxFile.Read(candidate)), calibration, error);
+            Equalization = new EqualizationGain(basis, [.. equalization.Pairs.Select(p => (p.First.Label, p.Second.Label))], error.Decibels - plain.Decibels);
+        }
+    }
+
+    /// <summary>The largest magnitude in each channel of what the second operator of each pair reads, on the feeds that errors are measured on.</summary>
+    private Func<Node, double[]> ChannelMagnitudes(byte[] fused, IReadOnlyList<(Node First, Node Second)> pairs)
+    {
+        var copy = OnnxFile.Read(fused);
+        string[] names = [.. pairs.Select(p => p.Second.Input(0)!.Name).Distinct()];
+        foreach (var name in names.Where(n => !copy.Graph.Find(n)!.IsOutput))
+            copy.Graph.AddOutput(copy.Graph.Find(name)!);
+        using var session = RuntimeSession.Open(OnnxFile.ToBytes(copy), Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL, cancellation: _cancellation);
+        var magnitudes = new Dictionary<string, double[]>(StringComparer.Ordinal);
+        foreach (var feed in _error.AllFeeds)
+        {
+            session.Run(feed, names, (index, _, shape, bytes) =>
+            {
+                if (!magnitudes.TryGetValue(names[index], out var channels))
+                    magnitudes.Add(names[index], channels = new double[shape[1]]);
+                var values = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(bytes);
+                var run = (int)Tensor.CountOf(shape[2..]);
+                for (var i = 0; i < values.Length; i++)
+                    channels[i / run % channels.Length] = Math.Max(channels[i / run % channels.Length], Math.Abs(values[i]));
+            });
+        }
+        return node => magnitudes[node.Input(0)!.Name];
+    }
+
     private void ChooseRanges(Action<double> progress)
     {
-        Error = Measure(Choice);
         foreach (var method in Methods.Skip(1))
             KeepIfBetter(new QuantizationChoice(method));
         var drafts = Methods.Select(m => Draft(new QuantizationChoice(m))).ToArray();
@@ -283,4 +349,10 @@ internal sealed class QuantizationSearch
         double Share(Func<NodeWork.Work, long> of) => _work.Nodes.Sum(n => (double)of(n.Value)) is var all and > 0 ? _work.Nodes.Where(n => !integer.Contains(n.Key)).Sum(n => (double)of(n.Value)) / all : 0;
         return (Share(w => w.Macs), Share(w => w.Weights));
     }
+
+    /// <summary>What equalizing channels gained.</summary>
+    /// <param name="Basis">What was made equal.</param>
+    /// <param name="Pairs">Names of the operators between which it was.</param>
+    /// <param name="Decibels">What the outputs gained.</param>
+    internal sealed record EqualizationGain(EqualizationBasis Basis, IReadOnlyList<(string First, string Second)> Pairs, double Decibels);
 }

@@ -24,7 +24,7 @@ public sealed class Quantize : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/quantize",
-        Version = "4",
+        Version = "6",
         Summary = "Makes weights and activations 8-bit integers, with ranges measured on samples.",
         Accepts = ["onnx"],
         Produces = "onnx",
@@ -66,8 +66,10 @@ public sealed class Quantize : ITransformer
         progress.Report(new TransformProgress(0.05, "calibrating"));
         var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation, options.Percentile);
         var search = options.Calibration != CalibrationMethod.Auto ? null
-            : QuantizationSearch.Run(fused, keys, calibration, dataset, weights, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
+            : QuantizationSearch.Run(fused, keys, calibration, dataset, weights, options.Equalize, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
         cancellation.ThrowIfCancellationRequested();
+        if (search is not null)
+            (fused, calibration) = (search.Network, search.Calibration);
         progress.Report(new TransformProgress(0.85, "writing integers"));
         var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, weights);
         var tensors = Tensors(draft, calibration, search?.Choice ?? choice);
@@ -137,6 +139,12 @@ public sealed class Quantize : ITransformer
         ["sqnrDb"] = Math.Round(search.Error.Decibels, 2),
         ["worstOutput"] = search.Error.WorstOutput,
         ["worstOutputSqnrDb"] = Math.Round(search.Error.WorstDecibels, 2),
+        ["equalization"] = search.Equalization is { } equalization ? new JsonObject
+        {
+            ["basis"] = equalization.Basis == EqualizationBasis.Weights ? "weights" : "activations",
+            ["gainDb"] = Math.Round(equalization.Decibels, 2),
+            ["pairs"] = new JsonArray([.. equalization.Pairs.Select(p => (JsonNode)new JsonArray(p.First, p.Second))]),
+        } : null,
         ["biasCorrectionGainDb"] = search.BiasGain is { } gain ? Math.Round(gain, 2) : null,
         ["floatMacShare"] = Math.Round(search.FloatShare, 4),
     };

@@ -25,6 +25,10 @@ public sealed record QuantizeOptions
     [Description("Give weights 7 bits. Processors with AVX2 and without VNNI saturate sums of products of 8 bits; on all others this only makes the network less exact.")]
     public bool ReducedRange { get; init; }
 
+    /// <summary>Whether channels between two operators may be equalized.</summary>
+    [Description("With calibration 'auto': make channels between two operators with weights equally large where that brings the rounded outputs nearer.")]
+    public bool Equalize { get; init; } = true;
+
     /// <summary>Names of nodes that stay float.</summary>
     [Description("Names of nodes that stay float. A name that no node has is an error.")]
     public IReadOnlyList<string> Exclude { get; init; } = [];

@@ -92,7 +92,7 @@ public sealed class QuantizationSearchTests : IDisposable
     [Fact]
     public void Leaves_nothing_float_beyond_a_fifth_of_the_work_while_the_outputs_are_usable()
     {
-        var (sqnr, _, report) = Quantized(OnlyHurt(48), Samples(12, 4), "{}");
+        var (sqnr, _, report) = Quantized(OnlyHurt(48), Samples(12, 4), """{"equalize":false}""");
         Assert.InRange(sqnr, QuantizationSearch.UsableDecibels, QuantizationSearch.EnoughDecibels);
         Assert.DoesNotContain(report["leftFloat"]!.AsArray(), l => l!["node"]!.GetValue<string>() == "hurt");
         Assert.Equal(["widen", "hurt"], report["quantized"]!.AsArray().Select(q => q!["node"]!.GetValue<string>()));
@@ -140,6 +140,24 @@ public sealed class QuantizationSearchTests : IDisposable
         var auto = Quantized(graph, samples, "{}").Sqnr;
         foreach (var method in new[] { "mse", "min-max" })
             Assert.InRange(Quantized(graph, samples, $$"""{"calibration":"{{method}}"}""").Sqnr, -200, auto + 0.1);
+    }
+
+    [Fact]
+    public void Equalizes_channels_where_that_gains_and_not_where_it_is_told_not_to()
+    {
+        // One of eight channels is 60 times as large as the others, and is read with a weight of a sixtieth: on one grid, the others would have four steps.
+        var first = string.Join(' ', Enumerable.Range(0, 32).Select(i => (((i * 7 % 13) - 6) * (i / 4 == 3 ? 60 : 1)).ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        var second = string.Join(' ', Enumerable.Range(0, 40).Select(i => (((i * 5 % 11) - 5) / (i % 8 == 3 ? 60f : 1)).ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        var graph = $"in x: float[N,4]\nconst a: float[8,4] = {first}\nconst ab: float[8] = 1 2 3 40 5 6 7 8\nconst b: float[5,8] = {second}\nh = Gemm(x, a, ab) @first transB=1\nr = Relu(h)\ny = Gemm(r, b) @second transB=1\nout y";
+        var samples = Samples(12, 4);
+        var (without, _, plain) = Quantized(graph, samples, """{"equalize":false}""");
+        var (with, _, report) = Quantized(graph, samples, "{}");
+        Assert.InRange(with - without, 10, 100);
+        var equalization = report["search"]!["equalization"]!;
+        Assert.InRange(equalization["gainDb"]!.GetValue<double>(), 10, 100);
+        Assert.Equal(["first", "second"], equalization["pairs"]!.AsArray().Single()!.AsArray().Select(n => n!.GetValue<string>()));
+        Assert.Null(plain["search"]!["equalization"]);
+        Assert.Null(Quantized(graph, samples, """{"exclude":["second"]}""").Report["search"]!["equalization"]);
     }
 
     [Fact]
