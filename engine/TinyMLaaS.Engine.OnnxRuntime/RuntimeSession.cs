@@ -47,6 +47,7 @@ public sealed class RuntimeSession : IDisposable
     /// <param name="optimizedPath">Where ONNX Runtime shall write the network as rewritten; null for nowhere.</param>
     /// <param name="cancellation">Ends a run that is under way, between two operators.</param>
     /// <exception cref="TransformRejectedException"><c>model-not-runnable</c>: ONNX Runtime does not take the network, or an input of it is no tensor.</exception>
+    /// <exception cref="InsufficientMemoryException">The process may not have as much memory as the network needs.</exception>
     public static RuntimeSession Open(byte[] model, GraphOptimizationLevel level = GraphOptimizationLevel.ORT_ENABLE_ALL, int threads = 1, string? optimizedPath = null, CancellationToken cancellation = default)
     {
         using var options = new SessionOptions
@@ -67,6 +68,7 @@ public sealed class RuntimeSession : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
+            RethrowIfOutOfMemory(e);
             throw new TransformRejectedException("model-not-runnable", $"ONNX Runtime does not load the network: {e.Message}", e);
         }
     }
@@ -94,6 +96,7 @@ public sealed class RuntimeSession : IDisposable
     /// <summary>Runs once and returns all outputs.</summary>
     /// <param name="feed">One tensor for each of <see cref="Inputs"/>, in order. The feeds of a sample that carries state run in their order.</param>
     /// <exception cref="TransformRejectedException"><c>model-not-runnable</c>: an operator fails on this feed, or an output is no tensor of numbers.</exception>
+    /// <exception cref="InsufficientMemoryException">The process may not have as much memory as the network needs.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IReadOnlyList<Tensor> Run(IReadOnlyList<Tensor> feed)
     {
@@ -132,6 +135,7 @@ public sealed class RuntimeSession : IDisposable
         catch (OnnxRuntimeException e)
         {
             _cancellation.ThrowIfCancellationRequested();
+            RethrowIfOutOfMemory(e);
             throw new TransformRejectedException("model-not-runnable", $"ONNX Runtime cannot run the network: {e.Message}", e);
         }
         finally
@@ -158,6 +162,13 @@ public sealed class RuntimeSession : IDisposable
         var extents = _session.OutputMetadata[output].Dimensions;
         return extents.Length == 0 || (extents.Length == input.Shape.Length && extents.Zip(input.Shape).All(p => p.First < 0 || p.Second.Value is null || p.First == p.Second.Value)) ? null
             : $"The dataset carries the output '{output}' into the input {input}, but that output has the shape [{string.Join(',', extents.Select(e => e < 0 ? "?" : e.ToString(CultureInfo.InvariantCulture)))}]; the two must agree.";
+    }
+
+    /// <summary>Memory that ends says nothing of the network: with more of it, it may run.</summary>
+    private static void RethrowIfOutOfMemory(OnnxRuntimeException e)
+    {
+        if (e.Message.Contains("bad_alloc", StringComparison.Ordinal) || e.Message.Contains("Failed to allocate memory", StringComparison.Ordinal))
+            throw new InsufficientMemoryException($"ONNX Runtime ran out of memory: {e.Message}", e);
     }
 
     private static SampleInput InputOf(string name, NodeMetadata metadata)

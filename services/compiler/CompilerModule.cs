@@ -1,3 +1,4 @@
+using TinyMLaaS.Engine.OnnxRuntime;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.OnnxRuntime.QuantizeDynamic;
@@ -12,6 +13,16 @@ public sealed class CompilerModule : WorkerModule
 {
     /// <inheritdoc/>
     public override string Name => "compiler";
+
+    /// <inheritdoc/>
+    protected override bool IsIsolated => true;
+
+    /// <inheritdoc/>
+    protected override void Prepare()
+    {
+        // It is refused, and by then ONNX Runtime is loaded.
+        _ = LoadCheck.WhyNot([]);
+    }
 
     /// <inheritdoc/>
     protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new QuantizeDynamic(), new Evaluate()];

@@ -6,6 +6,7 @@ using TinyMLaaS.Contracts.Transformers;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.WorkerHost.Attempts;
+using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost;
 
@@ -18,7 +19,7 @@ internal sealed class Worker : IDisposable
     private readonly string _name;
     private readonly IReadOnlyDictionary<string, ITransformer> _transformers;
     private readonly IReadOnlyList<TransformerDescriptor> _descriptors;
-    private readonly IReadOnlyList<IArtifactCheck> _checks;
+    private readonly ITransformPlace _place;
     private readonly IBus _bus;
     private readonly ArtifactStoreClient _store;
     private readonly TimeProvider _time;
@@ -31,7 +32,7 @@ internal sealed class Worker : IDisposable
     public Worker(
         string name,
         IReadOnlyList<ITransformer> transformers,
-        IReadOnlyList<IArtifactCheck> checks,
+        ITransformPlace place,
         WorkerOptions options,
         IBus bus,
         ArtifactStoreClient store,
@@ -41,7 +42,7 @@ internal sealed class Worker : IDisposable
         _name = name;
         _transformers = transformers.ToDictionary(t => t.Info.Name, StringComparer.Ordinal);
         _descriptors = [.. transformers.Select(t => Describe(t.Info))];
-        _checks = checks;
+        _place = place;
         _bus = bus;
         _store = store;
         _time = time;
@@ -62,7 +63,12 @@ internal sealed class Worker : IDisposable
 
     public static string QueueOf(string worker) => $"v1.offer.any.{worker}";
 
-    public void PrepareFolder() => _folder.Prepare();
+    /// <summary>Makes ready what the first attempt needs.</summary>
+    public void Prepare()
+    {
+        _folder.Prepare();
+        _place.Prepare();
+    }
 
     public WorkerAnnounced Announcement(bool leaving) => new()
     {
@@ -121,6 +127,7 @@ internal sealed class Worker : IDisposable
         {
             _log.LogWarning("{Count} attempts did not stop in time.", _running.Count);
         }
+        _place.Dispose();
         _folder.Remove();
     }
 
@@ -128,6 +135,7 @@ internal sealed class Worker : IDisposable
     {
         _stopping.Dispose();
         _slots.Dispose();
+        _place.Dispose();
         _folder.Dispose();
     }
 
@@ -153,7 +161,7 @@ internal sealed class Worker : IDisposable
 
     private bool Start(StepOffer offer, AttemptGranted granted, ITransformer transformer)
     {
-        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _checks, _folder, _bus, _store, _time, _log);
+        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _place, _folder, _bus, _store, _time, _log);
         var entry = new Running(attempt);
         // Delivered twice and claimed twice: the first one works on it.
         if (!_running.TryAdd((offer.RunId, offer.Fence), entry))

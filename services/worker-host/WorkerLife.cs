@@ -10,7 +10,7 @@ internal sealed class WorkerLife(Worker worker, IBus bus, TimeProvider time) : B
 
     public Task StartingAsync(CancellationToken cancellationToken)
     {
-        worker.PrepareFolder();
+        worker.Prepare();
         return Task.CompletedTask;
     }
 

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Options;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.WorkerHost.Attempts;
+using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost;
 
@@ -18,20 +19,43 @@ public abstract class WorkerModule : ServiceModule
     /// <summary>What outputs must pass before they are stored.</summary>
     protected virtual IReadOnlyList<IArtifactCheck> CreateChecks() => [];
 
+    /// <summary>
+    /// True for a worker whose transformers or checks run native code: each attempt runs in a process of its own, which is the module's own assembly as a program
+    /// (<see cref="WorkerProgram"/>), so that a crash or an exhausted memory costs the attempt and nothing else.
+    /// </summary>
+    protected virtual bool IsIsolated => false;
+
+    /// <summary>Loads what every attempt needs. Runs in the process of the attempt, before there is work.</summary>
+    protected virtual void Prepare()
+    {
+    }
+
+    /// <summary>What a process of one attempt needs of the worker.</summary>
+    internal (IReadOnlyList<ITransformer> Transformers, IReadOnlyList<IArtifactCheck> Checks) PrepareForOneAttempt()
+    {
+        Prepare();
+        return (CreateTransformers(), CreateChecks());
+    }
+
     /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<WorkerOptions>().BindConfiguration(WorkerOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         builder.AddServiceClient<ArtifactStoreClient>(ArtifactStoreClient.Service);
-        builder.Services.AddKeyedSingleton(Name, (provider, _) => new Worker(
-            Name,
-            CreateTransformers(),
-            CreateChecks(),
-            provider.GetRequiredService<IOptions<WorkerOptions>>().Value,
-            provider.GetRequiredService<IBus>(),
-            provider.GetRequiredService<ArtifactStoreClient>(),
-            provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILoggerFactory>().CreateLogger($"TinyMLaaS.Worker.{Name}")));
+        builder.Services.AddKeyedSingleton(Name, (provider, _) =>
+        {
+            var options = provider.GetRequiredService<IOptions<WorkerOptions>>().Value;
+            var log = provider.GetRequiredService<ILoggerFactory>().CreateLogger($"TinyMLaaS.Worker.{Name}");
+            return new Worker(
+                Name,
+                CreateTransformers(),
+                IsIsolated ? new ChildProcesses(ChildProgram.Of(GetType().Assembly, options.MemoryLimit), log) : new ThisProcess(CreateChecks()),
+                options,
+                provider.GetRequiredService<IBus>(),
+                provider.GetRequiredService<ArtifactStoreClient>(),
+                provider.GetRequiredService<TimeProvider>(),
+                log);
+        });
         builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(provider.GetRequiredKeyedService<Worker>(Name), provider.GetRequiredService<IBus>(), provider.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<IReadinessCheck>(provider => new WorkerReadiness(Name, provider.GetRequiredService<IBusControl>()));
     }

@@ -15,5 +15,14 @@ internal sealed class WorkerOptions
     [Range(1, 1024)]
     public int? Slots { get; set; }
 
+    /// <summary>
+    /// The most private memory, in MiB, that the process of one attempt may have, for a worker whose attempts run in processes of their own; unless set, three quarters
+    /// of the machine's memory divided by the slots, but at least 512. Linux; elsewhere only the managed heap is limited.
+    /// </summary>
+    [Range(256, 1 << 24)]
+    public int? MemoryLimitMiB { get; set; }
+
+    public long MemoryLimit => MemoryLimitMiB is { } set ? (long)set << 20 : Math.Max(512L << 20, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3 / SlotCount);
+
     public int SlotCount => Slots ?? Math.Max(1, Environment.ProcessorCount / 2);
 }

@@ -6,13 +6,14 @@ using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.ServiceDefaults;
+using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost.Attempts;
 
 /// <summary>Brings what an offer names into a folder, each file checked against its digest.</summary>
 internal static class AttemptFiles
 {
-    public static async Task<TransformRequest> FetchAsync(StepOffer offer, TransformerInfo transformer, string folder, ArtifactStoreClient store, AttemptLog log, CancellationToken cancellation)
+    public static async Task<TransformCall> FetchAsync(StepOffer offer, TransformerInfo transformer, string folder, ArtifactStoreClient store, AttemptLog log, CancellationToken cancellation)
     {
         var input = Path.Combine(folder, $"input.{offer.Input.Kind}");
         await store.GetFileAsync(offer.Tenant, offer.Input, input, cancellation);
@@ -26,7 +27,7 @@ internal static class AttemptFiles
             log.Write($"original {offer.Recipe.Model.Digest}, {offer.Recipe.Model.Size} bytes");
         }
 
-        var datasets = new Dictionary<string, Dataset>(StringComparer.Ordinal);
+        var datasets = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var (role, dataset) in offer.Datasets.OrderBy(d => d.Key, StringComparer.Ordinal))
         {
             if (dataset.Artifact is not { } artifact)
@@ -41,7 +42,7 @@ internal static class AttemptFiles
             await using (var stream = File.OpenRead(archive))
                 DatasetPacker.Unpack(stream, unpacked);
             File.Delete(archive);
-            datasets[role] = Dataset.Open(unpacked, followLinksAndParents: false);
+            datasets[role] = unpacked;
             log.Write($"dataset {dataset.Name} for {role}: {artifact.Digest}, {artifact.Size} bytes");
         }
 
@@ -55,20 +56,18 @@ internal static class AttemptFiles
 
         var work = Path.Combine(folder, "work");
         Directory.CreateDirectory(work);
-        return new TransformRequest
+        return new TransformCall
         {
+            Uses = offer.Uses,
             InputPath = input,
             InputKind = offer.Input.Kind,
             OriginalPath = original,
-            Options = offer.With,
+            With = offer.With,
             Datasets = datasets,
             Seed = offer.Seed,
-            History = new TransformHistory
-            {
-                ModelName = offer.Recipe.ModelName,
-                Recipe = (JsonObject)JsonSerializer.SerializeToNode(offer.Recipe, ContractJson.Options)!,
-                ReportPaths = reports,
-            },
+            ModelName = offer.Recipe.ModelName,
+            Recipe = (JsonObject)JsonSerializer.SerializeToNode(offer.Recipe, ContractJson.Options)!,
+            ReportPaths = reports,
             WorkFolder = work,
         };
     }

@@ -9,9 +9,11 @@ internal static partial class FailureMessage
 
     public static string Of(Exception error)
     {
-        var words = AbsolutePath().Replace(error.Message, match => match.Groups["name"].Value);
+        var words = WithoutPaths(error.Message);
         return $"{error.GetType().Name}: {(words.Length <= LongestMessage ? words : words[..LongestMessage])}";
     }
+
+    public static string WithoutPaths(string text) => AbsolutePath().Replace(text, match => match.Groups["name"].Value);
 
     [GeneratedRegex("""(?<![\w/:])/(?:[^/\s'"<>|:;,()\[\]]+/)+(?<name>[^/\s'"<>|:;,()\[\]]*)""", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex AbsolutePath();

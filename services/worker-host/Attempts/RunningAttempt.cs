@@ -9,6 +9,7 @@ using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.ServiceDefaults;
+using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost.Attempts;
 
@@ -22,7 +23,7 @@ internal sealed class RunningAttempt : IDisposable
     private readonly StepOffer _offer;
     private readonly string _instance;
     private readonly ITransformer _transformer;
-    private readonly IReadOnlyList<IArtifactCheck> _checks;
+    private readonly ITransformPlace _place;
     private readonly WorkFolder _folders;
     private readonly IBus _bus;
     private readonly ArtifactStoreClient _store;
@@ -38,7 +39,7 @@ internal sealed class RunningAttempt : IDisposable
         AttemptGranted granted,
         string instance,
         ITransformer transformer,
-        IReadOnlyList<IArtifactCheck> checks,
+        ITransformPlace place,
         WorkFolder folders,
         IBus bus,
         ArtifactStoreClient store,
@@ -48,7 +49,7 @@ internal sealed class RunningAttempt : IDisposable
         _offer = offer;
         _instance = instance;
         _transformer = transformer;
-        _checks = checks;
+        _place = place;
         _folders = folders;
         _bus = bus;
         _store = store;
@@ -99,6 +100,12 @@ internal sealed class RunningAttempt : IDisposable
             _lines.Write("stopped");
             message = Reason == StopReason.Cancelled ? Failed(new Failure { Code = "cancelled", Message = "Stopped on request.", Retryable = false }) : null;
         }
+        catch (AttemptFailedException error)
+        {
+            _log.LogError(error, "{Uses} of run {Run} failed: {Details}", _offer.Uses, _offer.RunId, error.Details);
+            _lines.Write($"failed: {error.Failure.Code}: {error.Failure.Message}");
+            message = Failed(error.Failure);
+        }
         catch (Exception error)
         {
             _log.LogError(error, "{Uses} of run {Run} failed.", _offer.Uses, _offer.RunId);
@@ -145,15 +152,10 @@ internal sealed class RunningAttempt : IDisposable
 
     private async Task<CompleteAttempt> WorkAsync(string folder)
     {
-        var request = await AttemptFiles.FetchAsync(_offer, _transformer.Info, folder, _store, _lines, _stop.Token);
-        // A thread of its own: the work is synchronous and long, and the pool's threads are needed for messages.
-        var result = await Task.Factory.StartNew(
-            () => _transformer.Transform(request, _heart, _stop.Token),
-            _stop.Token,
-            TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
-            TaskScheduler.Default);
+        var call = await AttemptFiles.FetchAsync(_offer, _transformer.Info, folder, _store, _lines, _stop.Token);
+        var result = await _place.RunAsync(_transformer, call, _heart, _lines, _stop.Token);
         _stop.Token.ThrowIfCancellationRequested();
-        var outputs = await StoreOutputAsync(result, request.WorkFolder);
+        var outputs = await StoreOutputAsync(result, call.WorkFolder);
         using var report = new MemoryStream(Canonical(result.Report));
         var reportRef = await _store.PutAsync(_offer.Tenant, ArtifactKinds.Report, report, _stop.Token);
         return new CompleteAttempt
@@ -188,11 +190,6 @@ internal sealed class RunningAttempt : IDisposable
         }
         if (!Path.GetFullPath(path).StartsWith(Path.GetFullPath(work) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
             throw new InvalidOperationException($"{_offer.Uses} wrote its output outside of its work folder.");
-        foreach (var check in _checks.Where(c => c.Kind == _transformer.Info.Produces))
-        {
-            if (check.WhyNot(path) is { } why)
-                throw new TransformRejectedException(check.Code, $"The output of {_offer.Uses} is not a valid {check.Kind}: {why}");
-        }
         var stored = await _store.PutFileAsync(_offer.Tenant, _transformer.Info.Produces, path, _stop.Token);
         _lines.Write($"output {stored.Digest}, {stored.Size} bytes");
         return [stored];

@@ -7,7 +7,6 @@ using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Datasets;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
-using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Services.Tests.Hosting;
 using TinyMLaaS.Services.Tests.Orchestrator;
@@ -50,7 +49,7 @@ public sealed class WorkerTests : IDisposable
                 datasetFiles = [.. Directory.EnumerateFiles(request.Datasets[DatasetRoles.Calibrate].Path is var p && Directory.Exists(p) ? p : Path.GetDirectoryName(p)!).Select(Path.GetFileName).Order()!];
                 return Copy(request);
             }));
-        var dataset = await system.PutAsync(ArtifactKinds.Dataset, PackedDataset());
+        var dataset = await system.PutAsync(ArtifactKinds.Dataset, PackedDatasets.OneNumber(_folder.Path));
         var run = Runs.Of("compiler/fuse", "compiler/quantize").With(2, """{"bits":8}""");
         run = run with
         {
@@ -315,22 +314,6 @@ public sealed class WorkerTests : IDisposable
         var output = Path.Combine(request.WorkFolder, "output.onnx");
         File.Copy(request.InputPath, output);
         return new TransformResult { OutputPath = output, Report = new JsonObject { ["copied"] = true } };
-    }
-
-    private byte[] PackedDataset()
-    {
-        var folder = Directory.CreateDirectory(Path.Combine(_folder.Path, "dataset")).FullName;
-        using (var file = File.Create(Path.Combine(folder, "x.npy")))
-        {
-            // The npy format, version 1.0: magic, header length, a Python literal padded to 64 bytes, then one float32.
-            var header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }".PadRight(117) + "\n";
-            file.Write([0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y', 1, 0, 118, 0]);
-            file.Write(System.Text.Encoding.ASCII.GetBytes(header));
-            file.Write(BitConverter.GetBytes(1f));
-        }
-        using var archive = new MemoryStream();
-        DatasetPacker.Pack(folder, archive);
-        return archive.ToArray();
     }
 
     private static Task NoAttemptFolderIsLeftAsync(SmallSystem system) => OrchestratorHost.UntilAsync(() =>

@@ -1,0 +1,4 @@
+using TinyMLaaS.Compiler;
+using TinyMLaaS.WorkerHost;
+
+return WorkerProgram.Run(args, new CompilerModule());
