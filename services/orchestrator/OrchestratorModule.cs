@@ -2,8 +2,6 @@ using MassTransit;
 using MassTransit.Configuration;
 using MassTransit.Saga;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Data.Sqlite;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -11,6 +9,7 @@ using TinyMLaaS.Orchestrator.Dispatching;
 using TinyMLaaS.Orchestrator.Endpoints;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Persistence;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator;
@@ -34,14 +33,10 @@ public sealed class OrchestratorModule : ServiceModule
             .ValidateDataAnnotations()
             .ValidateOnStart();
         builder.Services.AddSingleton<IValidateOptions<OrchestratorOptions>, OrchestratorOptionsValidation>();
-        builder.Services.AddDbContext<OrchestratorDbContext>((provider, database) => database
-            .UseSqlite(new SqliteConnectionStringBuilder { DataSource = provider.GetRequiredService<IOptions<OrchestratorOptions>>().Value.Database }.ToString())
-            .AddInterceptors(new SqliteConnectionSetup()));
-        builder.Services.AddSingleton<WriteQueue>();
+        builder.AddServiceDatabase<OrchestratorDbContext, OrchestratorPostgresDbContext>(OrchestratorOptions.Section, OrchestratorDbContext.SchemaName);
         builder.Services.AddSingleton<RunChanges>();
         builder.Services.AddSingleton<WorkerPools>();
         builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
-        builder.Services.AddHostedService<OrchestratorMigrator>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
         builder.Services.AddSingleton<Dispatcher>().AddHostedService(p => p.GetRequiredService<Dispatcher>());
     }
@@ -68,9 +63,7 @@ public sealed class OrchestratorModule : ServiceModule
             // Before the outbox and the repository, so that each try starts from the rows with nothing left over from the last.
             endpoint.UseMessageRetry(retry =>
             {
-                retry.Handle<DbUpdateConcurrencyException>();
-                retry.Handle<SqliteException>();
-                retry.Handle<DbUpdateException>();
+                retry.Handle<Exception>(error => DatabaseErrors.IsConflict(error) || DatabaseErrors.IsUnavailable(error));
                 retry.Exponential(8, TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(20));
             });
             // Answers and messages wait for the commit.

@@ -8,10 +8,6 @@ internal sealed class OrchestratorOptions
 {
     public const string Section = "Orchestrator";
 
-    /// <summary>Path of the SQLite file.</summary>
-    [Required(AllowEmptyStrings = false)]
-    public string Database { get; set; } = "";
-
     /// <summary>A lease lasts this long from the claim and from each heartbeat.</summary>
     [Range(1, 3600)]
     public double LeaseSeconds { get; set; } = 60;
@@ -45,9 +41,6 @@ internal sealed class OrchestratorOptions
 
     /// <summary>True where workers live in this process: at a start every attempt of the process before is lost at once.</summary>
     public bool WorkersShareProcess { get; set; }
-
-    /// <summary>True where no separate run applies the migrations.</summary>
-    public bool MigrateAtStart { get; set; }
 
     public TimeSpan Lease => TimeSpan.FromSeconds(LeaseSeconds);
 

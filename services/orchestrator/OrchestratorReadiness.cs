@@ -1,9 +1,10 @@
 using MassTransit;
-using Microsoft.Data.Sqlite;
+using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Contracts.Health;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Persistence;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator;
@@ -23,7 +24,7 @@ internal sealed class OrchestratorReadiness(IServiceScopeFactory scopes, IBusCon
             if (pending.Any())
                 missing.Add(new MissingService { Service = "orchestrator-database", Reason = $"migrations are not applied: {string.Join(", ", pending)}" });
         }
-        catch (SqliteException error)
+        catch (Exception error) when (error is DbException || DatabaseErrors.IsUnavailable(error))
         {
             missing.Add(new MissingService { Service = "orchestrator-database", Reason = error.Message });
         }

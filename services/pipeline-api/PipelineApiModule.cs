@@ -2,12 +2,10 @@ using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Data.Sqlite;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Options;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Persistence;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Health;
@@ -39,9 +37,7 @@ public sealed class PipelineApiModule : ServiceModule
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();
-        builder.Services.AddDbContext<PipelineApiDbContext>((services, database) => database.UseSqlite(
-            new SqliteConnectionStringBuilder { DataSource = services.GetRequiredService<IOptions<PipelineApiOptions>>().Value.Database }.ToString()));
-        builder.Services.AddHostedService<DatabaseStart>();
+        builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
         builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
         builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);
         builder.Services.AddSingleton<WorkerPresence>();

@@ -7,13 +7,6 @@ internal sealed class PipelineApiOptions
 {
     public const string Section = "PipelineApi";
 
-    /// <summary>Path of the SQLite file.</summary>
-    [Required(ErrorMessage = "PipelineApi:Database is not set. Set it (environment: PipelineApi__Database) to the path of the SQLite file.")]
-    public string Database { get; set; } = "";
-
-    /// <summary>True where no separate run applies the migrations.</summary>
-    public bool MigrateAtStart { get; set; }
-
     /// <summary>Worker kinds that must be present for this service to be ready, separated by commas.</summary>
     public string ExpectedWorkers { get; set; } = "compiler,installer";
 

@@ -8,6 +8,7 @@ internal static class DependencyRules
     private const string Reports = "TinyMLaaS.Reports";
     private const string Engine = "TinyMLaaS.Engine";
     private const string ServiceDefaults = "TinyMLaaS.ServiceDefaults";
+    private const string Persistence = "TinyMLaaS.Persistence";
     private const string WorkerHost = "TinyMLaaS.WorkerHost";
 
     private static readonly string[] ControlPlane = ["pipeline-api", "orchestrator", "artifact-store", "fleet", "dashboard"];
@@ -31,9 +32,10 @@ internal static class DependencyRules
         { Area: "engine" } => Only(project, project.Projects, [.. Names(all, "engine"), Documents], "the engine knows no service and no message")
             .Concat(Only(project, project.Packages, EnginePackages, "the engine knows no bus, database, web or logger")),
         { Area: "services", Folder: "service-defaults" } => Only(project, project.Projects, [Contracts], "what every host uses depends on contracts alone"),
+        { Area: "services", Folder: "persistence" } => Only(project, project.Projects, [Contracts, ServiceDefaults], "keeping rows depends on contracts and service-defaults alone"),
         { Area: "services", Folder: "worker-host" } => Only(project, project.Projects, [Contracts, Documents, ServiceDefaults, Engine], "the workers' loop depends on contracts, service-defaults and the engine"),
         { Area: "services" } when ControlPlane.Contains(project.Folder) =>
-            Only(project, project.Projects, [Contracts, Documents, Reports, ServiceDefaults], "the control plane knows transformers as data: it references neither the engine nor another service"),
+            Only(project, project.Projects, [Contracts, Documents, Reports, ServiceDefaults, Persistence], "the control plane knows transformers as data: it references neither the engine nor another service"),
         { Area: "services" } when Workers.Contains(project.Folder) =>
             Only(project, project.Projects, [Contracts, Documents, ServiceDefaults, WorkerHost, .. Names(all, "engine")], "a worker references worker-host and the engine, and no other service")
                 .Concat(project.Folder == "qat-trainer" ? [] : project.Projects.Where(p => p == "TinyMLaaS.Engine.Torch").Select(p => $"{project.Path}: {p}: Torch enters the qat-trainer only")),

@@ -23,6 +23,8 @@ public sealed class DependencyTests
     [InlineData("services/compiler/TinyMLaaS.Compiler.csproj", "<ProjectReference Include='../installer/TinyMLaaS.Installer.csproj' />")]
     [InlineData("services/compiler/TinyMLaaS.Compiler.csproj", "<ProjectReference Include='../../engine/TinyMLaaS.Engine.Torch/TinyMLaaS.Engine.Torch.csproj' />")]
     [InlineData("services/service-defaults/TinyMLaaS.ServiceDefaults.csproj", "<ProjectReference Include='../../engine/TinyMLaaS.Engine/TinyMLaaS.Engine.csproj' />")]
+    [InlineData("services/persistence/TinyMLaaS.Persistence.csproj", "<ProjectReference Include='../orchestrator/TinyMLaaS.Orchestrator.csproj' />")]
+    [InlineData("services/worker-host/TinyMLaaS.WorkerHost.csproj", "<ProjectReference Include='../persistence/TinyMLaaS.Persistence.csproj' />")]
     [InlineData("services/worker-host/TinyMLaaS.WorkerHost.csproj", "<ProjectReference Include='../orchestrator/TinyMLaaS.Orchestrator.csproj' />")]
     [InlineData("services/something-new/TinyMLaaS.SomethingNew.csproj", "")]
     [InlineData("tools/x/TinyMLaaS.X.csproj", "")]

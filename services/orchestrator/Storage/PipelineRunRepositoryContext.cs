@@ -40,7 +40,7 @@ internal sealed class PipelineRunRepositoryContext<T>(
 
     public async Task<SagaConsumeContext<PipelineRun, T>> Load(Guid correlationId)
     {
-        var instance = await database.WholeRuns.SingleOrDefaultAsync(r => r.CorrelationId == correlationId, CancellationToken);
+        var instance = await database.LoadForUpdateAsync(correlationId, CancellationToken);
         return instance is null ? null! : await CreateSagaConsumeContext(this, instance, SagaConsumeContextMode.Load);
     }
 

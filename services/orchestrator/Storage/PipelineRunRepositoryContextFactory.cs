@@ -1,6 +1,7 @@
 using MassTransit;
 using MassTransit.Saga;
 using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Persistence;
 
 namespace TinyMLaaS.Orchestrator.Storage;
 
@@ -10,7 +11,7 @@ namespace TinyMLaaS.Orchestrator.Storage;
 /// </summary>
 internal sealed class PipelineRunRepositoryContextFactory(
     OrchestratorDbContext database,
-    WriteQueue queue,
+    WriteTransactions<OrchestratorDbContext> transactions,
     RunChanges changes,
     ISagaConsumeContextFactory<OrchestratorDbContext, PipelineRun> consumeContexts,
     IServiceProvider provider) : ISagaRepositoryContextFactory<PipelineRun>
@@ -23,10 +24,8 @@ internal sealed class PipelineRunRepositoryContextFactory(
             await next.Send(repository);
             return;
         }
-        using (await queue.EnterAsync(context.CancellationToken))
+        await using (var transaction = await transactions.BeginAsync(database, context.CancellationToken))
         {
-            // On SQLite this is BEGIN IMMEDIATE: what is read below cannot change before the commit.
-            await using var transaction = await database.Database.BeginTransactionAsync(context.CancellationToken);
             await next.Send(repository);
             await transaction.CommitAsync(context.CancellationToken);
         }

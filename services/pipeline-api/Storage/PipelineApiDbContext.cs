@@ -1,5 +1,5 @@
 using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+using TinyMLaaS.Persistence;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Models;
 using TinyMLaaS.PipelineApi.Pipelines;
@@ -9,9 +9,24 @@ using TinyMLaaS.PipelineApi.Transformers;
 namespace TinyMLaaS.PipelineApi.Storage;
 
 /// <summary>What pipeline-api owns.</summary>
-/// <remarks>A migration is made with: <c>dotnet ef migrations add NAME --project services/pipeline-api --output-dir Storage/Migrations</c></remarks>
-internal sealed class PipelineApiDbContext(DbContextOptions<PipelineApiDbContext> options) : DbContext(options)
+/// <remarks>
+/// A new migration is two: <c>dotnet ef migrations add NAME --project services/pipeline-api --context PipelineApiDbContext --output-dir Storage/Migrations</c>,
+/// and the same with <c>--context PipelineApiPostgresDbContext --output-dir Storage/Migrations/Postgres</c>.
+/// </remarks>
+internal class PipelineApiDbContext : ServiceDbContext
 {
+    public const string SchemaName = "pipeline_api";
+
+    public PipelineApiDbContext(DbContextOptions<PipelineApiDbContext> options)
+        : base(options, SchemaName)
+    {
+    }
+
+    protected PipelineApiDbContext(DbContextOptions options)
+        : base(options, SchemaName)
+    {
+    }
+
     public DbSet<ModelRow> Models => Set<ModelRow>();
 
     public DbSet<DatasetRow> Datasets => Set<DatasetRow>();
@@ -23,13 +38,7 @@ internal sealed class PipelineApiDbContext(DbContextOptions<PipelineApiDbContext
     public DbSet<AcceptedRunRow> AcceptedRuns => Set<AcceptedRunRow>();
 
     public DbSet<IdempotencyRow> IdempotencyKeys => Set<IdempotencyRow>();
-
-    protected override void OnModelCreating(ModelBuilder modelBuilder) =>
-        modelBuilder.ApplyConfigurationsFromAssembly(typeof(PipelineApiDbContext).Assembly);
-
-    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
-        configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UtcTicks>();
-
-    // SQLite has no type for times, and text would not compare.
-    private sealed class UtcTicks() : ValueConverter<DateTimeOffset, long>(time => time.UtcTicks, ticks => new DateTimeOffset(ticks, TimeSpan.Zero));
 }
+
+/// <summary>The same rows on PostgreSQL.</summary>
+internal sealed class PipelineApiPostgresDbContext(DbContextOptions<PipelineApiPostgresDbContext> options) : PipelineApiDbContext(options);

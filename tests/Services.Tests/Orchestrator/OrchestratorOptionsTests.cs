@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using TinyMLaaS.Orchestrator;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Persistence;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
@@ -18,14 +19,21 @@ public sealed class OrchestratorOptionsTests : IDisposable
     {
         var options = new OrchestratorOptions();
         Assert.Equal((60, 20, 5, 3), (options.LeaseSeconds, options.HeartbeatEvery.TotalSeconds, options.OfferSeconds, options.MaxAttempts));
-        Assert.Equal((1, 15, false, false), (options.RetrySeconds, options.SilenceSeconds, options.WorkersShareProcess, options.MigrateAtStart));
+        Assert.Equal((1, 15, false, false), (options.RetrySeconds, options.SilenceSeconds, options.WorkersShareProcess, new DatabaseOptions().MigrateAtStart));
     }
 
     [Fact]
     public async Task Refuses_to_start_without_a_database()
     {
         var error = await Assert.ThrowsAsync<OptionsValidationException>(() => OrchestratorHost.StartAsync(_folder.Path, s => s["Orchestrator:Database"] = ""));
-        Assert.Contains("Database", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("Orchestrator:Database is not set. Set it (environment: Orchestrator__Database) to the path of an SQLite file, or a connection string of PostgreSQL", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Refuses_to_start_on_a_database_that_lacks_migrations_where_it_may_not_apply_them()
+    {
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(() => OrchestratorHost.StartAsync(_folder.Path, s => s["Orchestrator:MigrateAtStart"] = "false"));
+        Assert.Matches(@"^The database '.*orchestrator\.db' of Orchestrator:Database lacks \d+_Initial.*\. Apply its migrations first", error.Message);
     }
 
     [Fact]

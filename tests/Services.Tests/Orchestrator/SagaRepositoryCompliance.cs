@@ -22,6 +22,12 @@ public abstract class SagaRepositoryCompliance : IDisposable
 
     private protected abstract Task<OrchestratorHost> StartAsync();
 
+    /// <summary>SQL after which no event can be written.</summary>
+    private protected abstract string RefuseEvents { get; }
+
+    /// <summary>SQL after which they can again.</summary>
+    private protected abstract string TakeEvents { get; }
+
     [Fact]
     public async Task Submissions_of_one_run_that_race_make_one_run()
     {
@@ -131,21 +137,22 @@ public abstract class SagaRepositoryCompliance : IDisposable
     {
         await using var host = await StartAsync();
         var run = Runs.Of("compiler/fuse");
-        await using (var scope = host.Services.CreateAsyncScope())
-        {
-            await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.ExecuteSqlRawAsync(
-                "CREATE TRIGGER full BEFORE INSERT ON run_events BEGIN SELECT RAISE(ABORT, 'the disk is full'); END", TestContext.Current.CancellationToken);
-        }
+        await ExecuteAsync(host, RefuseEvents);
 
         await Assert.ThrowsAsync<RequestFaultException>(() => host.SubmitAsync(run));
 
-        await using (var scope = host.Services.CreateAsyncScope())
-            await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.ExecuteSqlRawAsync("DROP TRIGGER full", TestContext.Current.CancellationToken);
+        await ExecuteAsync(host, TakeEvents);
         var other = Runs.Of("compiler/fuse");
         await host.SubmitAsync(other);
         using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
         // The first that anyone hears of is the run that was committed.
         Assert.Equal(other.RunId, Assert.IsType<RunAccepted>(await host.Published.ReadAsync(limit.Token)).RunId);
+    }
+
+    private static async Task ExecuteAsync(OrchestratorHost host, string sql)
+    {
+        await using var scope = host.Services.CreateAsyncScope();
+        await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Database.ExecuteSqlRawAsync(sql, TestContext.Current.CancellationToken);
     }
 
     private sealed class Query(System.Linq.Expressions.Expression<Func<PipelineRun, bool>> filter) : ISagaQuery<PipelineRun>
@@ -154,9 +161,4 @@ public abstract class SagaRepositoryCompliance : IDisposable
 
         public Func<PipelineRun, bool> GetFilter() => filter.Compile();
     }
-}
-
-public sealed class SqliteSagaRepositoryTests : SagaRepositoryCompliance
-{
-    private protected override Task<OrchestratorHost> StartAsync() => OrchestratorHost.StartAsync(Folder.Path);
 }

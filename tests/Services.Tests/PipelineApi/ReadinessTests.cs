@@ -114,7 +114,7 @@ public sealed class ReadinessTests : IDisposable
     {
         var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => ApiUnderTest.StartAsync(_folder, extra: new() { ["PipelineApi:MigrateAtStart"] = "false" }));
 
-        Assert.Contains("Set PipelineApi:MigrateAtStart to true", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("PipelineApi:MigrateAtStart=true lets this process do it", refused.Message, StringComparison.Ordinal);
     }
 
     private static async Task<IEnumerable<(string Service, string Reason)>> MissingAsync(ApiUnderTest api, HttpStatusCode expected)

@@ -1,7 +1,7 @@
 using System.Data.Common;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 
-namespace TinyMLaaS.Orchestrator.Storage;
+namespace TinyMLaaS.Persistence;
 
 /// <summary>Makes SQLite wait for another writer instead of failing, and makes a commit survive a power cut.</summary>
 internal sealed class SqliteConnectionSetup : DbConnectionInterceptor

@@ -1,0 +1,68 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.Persistence;
+
+/// <summary>Registers the database of a service.</summary>
+public static class ServiceDatabase
+{
+    private const string HistoryTable = "__ef_migrations_history";
+
+    /// <summary>
+    /// Registers <typeparamref name="TContext"/> on the database that <c>SECTION:Database</c> names (<see cref="DatabaseOptions"/>, validated at start), its
+    /// migration as a run of its own, and the check at start.
+    /// </summary>
+    /// <typeparam name="TContext">The service's context, with the migrations of SQLite.</typeparam>
+    /// <typeparam name="TPostgres">The same with the migrations of PostgreSQL.</typeparam>
+    /// <param name="builder">Where to.</param>
+    /// <param name="section">The section of the service's options.</param>
+    /// <param name="schema">The service's schema on PostgreSQL.</param>
+    public static void AddServiceDatabase<TContext, TPostgres>(this IHostApplicationBuilder builder, string section, string schema)
+        where TContext : ServiceDbContext
+        where TPostgres : TContext
+    {
+        var services = builder.Services;
+        services.AddOptions<DatabaseOptions>(section).BindConfiguration(section).ValidateOnStart();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<DatabaseOptions>, DatabaseOptionsValidation>());
+        DatabaseOptions Options(IServiceProvider provider) => provider.GetRequiredService<IOptionsMonitor<DatabaseOptions>>().Get(section);
+        void Configure(IServiceProvider provider, DbContextOptionsBuilder options) => options.Use(DatabaseAddress.Parse(Options(provider).Database), schema);
+
+        if (builder.Configuration.GetSection(section).Get<DatabaseOptions>() is { Database: var text } && IsPostgres(text))
+            services.AddDbContext<TContext, TPostgres>(Configure);
+        else
+            services.AddDbContext<TContext>(Configure);
+        services.AddSingleton<WriteTransactions<TContext>>();
+        services.AddSingleton(provider => new DatabaseMigration<TContext>(
+            provider.GetRequiredService<IServiceScopeFactory>(), section, DatabaseAddress.Parse(Options(provider).Database)));
+        services.AddSingleton<IMigration>(provider => provider.GetRequiredService<DatabaseMigration<TContext>>());
+        services.AddSingleton<IHostedService>(provider => new DatabaseStart<TContext>(
+            provider.GetRequiredService<DatabaseMigration<TContext>>(),
+            Options(provider).MigrateAtStart,
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<DatabaseStart<TContext>>>()));
+    }
+
+    /// <summary>Lets a context use a database; the history of migrations lies in the service's schema.</summary>
+    public static DbContextOptionsBuilder Use(this DbContextOptionsBuilder options, DatabaseAddress address, string schema) => address.IsPostgres
+        ? options.UseNpgsql(address.ConnectionString, postgres => postgres.MigrationsHistoryTable(HistoryTable, schema))
+        : options.UseSqlite(address.ConnectionString).AddInterceptors(new SqliteConnectionSetup());
+
+    // What cannot be read is refused at start, with all else that is wrong.
+    private static bool IsPostgres(string text)
+    {
+        try
+        {
+            return DatabaseAddress.Parse(text).IsPostgres;
+        }
+        catch (FormatException)
+        {
+            return false;
+        }
+    }
+}
