@@ -106,7 +106,7 @@ internal static class OperatorShapes
                 outputs[0] = new TensorType(types.Input(node, 7).Element, MatMul(x.Shape, types.Input(node, 3).Shape));
                 break;
             case "Reshape":
-                outputs[0] = x with { Shape = Reshape(node, x.Shape) };
+                outputs[0] = x with { Shape = Reshape(node, x.Shape, types) };
                 break;
             case "Flatten":
                 outputs[0] = x with { Shape = Flatten(node, x.Shape) };
@@ -332,10 +332,15 @@ internal static class OperatorShapes
         return right.Length >= 2 ? batch.Add(right[^1]) : batch;
     }
 
-    private static ImmutableArray<Dimension>? Reshape(Node node, ImmutableArray<Dimension>? x)
+    private static ImmutableArray<Dimension>? Reshape(Node node, ImmutableArray<Dimension>? x, ShapeInference types)
     {
         if (List(node, 1) is not { } target)
-            return null;
+        {
+            // A computed shape of which some extents are known; 0 is one of x, and where x has none like it, nothing is known.
+            return types.Contents(node.Input(1)) is { } contents && node.Int("allowzero", 0) == 0
+                ? [.. contents.Select((d, i) => d.Value == 0 ? (x is { } own && i < own.Length ? own[i] : Dimension.Unknown) : d.Value < 0 ? Dimension.Unknown : d)]
+                : null;
+        }
         var copies = node.Int("allowzero", 0) == 0;
         var result = new Dimension[target.Length];
         var rest = x?.ToList();

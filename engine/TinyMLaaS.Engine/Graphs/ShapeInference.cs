@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace TinyMLaaS.Engine.Graphs;
 
 /// <summary>
@@ -10,15 +12,27 @@ internal sealed class ShapeInference
     private const int HighestRank = 64;
 
     private readonly Dictionary<Value, TensorType> _types = [];
+    private readonly Dictionary<Value, ImmutableArray<Dimension>> _contents = [];
+    private readonly bool _isExact;
+    private int _symbols;
 
-    private ShapeInference()
-    {
-    }
+    private ShapeInference(bool isExact) => _isExact = isExact;
 
     /// <summary>Infers a whole model. Cost: linear in nodes and edges.</summary>
     public static ShapeInference Of(Model model)
     {
-        var inference = new ShapeInference();
+        var inference = new ShapeInference(isExact: false);
+        inference.Walk(model.Graph);
+        return inference;
+    }
+
+    /// <summary>
+    /// The same with symbols of its own in place of the file's, which exporters also give to extents that differ: two extents with one symbol here are equal
+    /// for certain, whatever a caller passes. Also follows the contents of integer lists that shapes are computed with.
+    /// </summary>
+    public static ShapeInference Exact(Model model)
+    {
+        var inference = new ShapeInference(isExact: true);
         inference.Walk(model.Graph);
         return inference;
     }
@@ -31,6 +45,12 @@ internal sealed class ShapeInference
 
     /// <summary>What is known of output 0 of a node; nothing when it is left out.</summary>
     public TensorType Output(Node node) => node.Outputs is [{ } value, ..] ? this[value] : default;
+
+    /// <summary>The elements of a list of whole numbers (or of a scalar) as far as they are known: numbers, extents of other values, or nothing; null when not even their count is.</summary>
+    public ImmutableArray<Dimension>? Contents(Value? value) =>
+        value is null ? null
+        : value.IsConstant ? ShapeContents.Of(value.Constant!)
+        : _contents.TryGetValue(value, out var known) ? known : null;
 
     /// <summary>Works the outputs of a node out again, after its inputs became better known.</summary>
     public void Refresh(Node node)
@@ -48,14 +68,33 @@ internal sealed class ShapeInference
         for (var i = 0; i < inferred.Length; i++)
         {
             if (node.Outputs[i] is { OpaqueType: null } output)
-                _types[output] = Merge(inferred[i].Rank > HighestRank ? inferred[i] with { Shape = null } : inferred[i], Stated(output));
+                _types[output] = Named(Merge(inferred[i].Rank > HighestRank ? inferred[i] with { Shape = null } : inferred[i], Stated(output)));
+        }
+        if (_isExact && node.Outputs is [{ } list])
+        {
+            if (ShapeContents.Infer(node, this) is { } contents)
+                _contents[list] = contents;
+            else
+                _contents.Remove(list);
         }
     }
 
-    private static TensorType Stated(Value value) => new(value.Type, value.Shape is { Length: <= HighestRank } shape ? shape : null);
+    private TensorType Stated(Value value) =>
+        new(value.Type, value.Shape is not { Length: <= HighestRank } shape ? null : _isExact && shape.Any(d => d.Symbol is not null) ? [.. shape.Select(d => d.Value is null ? Dimension.Unknown : d)] : shape);
+
+    /// <summary>Gives every extent that nothing is known of a symbol of its own.</summary>
+    private TensorType Named(TensorType type) =>
+        _isExact && type.Shape is { } shape && shape.Contains(Dimension.Unknown)
+            ? type with { Shape = [.. shape.Select(d => d == Dimension.Unknown ? (Dimension)$"#{_symbols++}" : d)] }
+            : type;
 
     private void Walk(Graph graph)
     {
+        if (_isExact)
+        {
+            foreach (var input in graph.Inputs.Where(i => i.OpaqueType is null))
+                _types[input] = Named(Stated(input));
+        }
         foreach (var node in graph.Nodes)
         {
             foreach (var nested in node.Subgraphs)

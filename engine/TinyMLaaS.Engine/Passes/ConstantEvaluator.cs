@@ -62,7 +62,7 @@ internal static class ConstantEvaluator
         return node.OpType switch
         {
             "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze" => x.Reshape(shape),
-            "Transpose" => Transpose(node, x, shape),
+            "Transpose" => Transpose(x, node.Ints("perm") ?? [.. Enumerable.Range(0, shape.Length).Reverse().Select(axis => (long)axis)]),
             "Concat" => Concat(node, shape),
             "Slice" => Slice(node, x, shape),
             "Gather" => Gather(node, x, Input(1), shape),
@@ -90,25 +90,17 @@ internal static class ConstantEvaluator
         _ => null,
     };
 
-    /// <summary>Shape and Size of what is known, and those extents of a partly known shape that are taken out of it.</summary>
+    /// <summary>What is computed with extents that are all known, though the shape they come from need not be.</summary>
     private static Tensor? Extents(Node node, ShapeInference types)
     {
-        if (node.OpType is "Shape" or "Size")
+        if (node.Outputs is not [{ } output] || types.Contents(output) is not { } contents || contents.Any(d => d.Value is null) || types[output] is not { Element: var type, StaticShape: { } shape } || Tensor.CountOf(shape) != contents.Length)
+            return null;
+        return type switch
         {
-            if (types.Input(node, 0).StaticShape is not { } shape)
-                return null;
-            if (node.OpType == "Size")
-                return Tensor.Scalar(Tensor.CountOf(shape));
-            var (start, count) = OperatorShapes.ShapeRange(node, shape.Length);
-            return Tensor.Vector<long>(shape.AsSpan(start, count));
-        }
-        if (node.OpType != "Gather" || node.Input(0)?.Producer is not { } source || !source.Is("Shape") || node.Input(1) is not { IsConstant: true } taken || types.Input(source, 0).Shape is not { } known)
-            return null;
-        var (first, length) = OperatorShapes.ShapeRange(source, known.Length);
-        var indices = OperatorShapes.List(node, 1);
-        if (indices is null || indices.Any(i => known[first + (int)OperatorShapes.Axis(i, length)].Value is null))
-            return null;
-        return Tensor.From<long>(taken.Constant!.Shape.AsSpan(), [.. indices.Select(i => known[first + (int)OperatorShapes.Axis(i, length)].Value!.Value)]);
+            ElementType.Int64 => Tensor.From<long>(shape, [.. contents.Select(d => d.Value!.Value)]),
+            ElementType.Int32 => Tensor.From<int>(shape, [.. contents.Select(d => checked((int)d.Value!.Value))]),
+            _ => null,
+        };
     }
 
     private static long[] Strides(ReadOnlySpan<long> shape)
@@ -156,10 +148,11 @@ internal static class ConstantEvaluator
         return Pick(source, shape, [.. shape.Select((_, i) => i < skip || source.Shape[i - skip] == 1 ? 0 : own[i - skip])], 0);
     }
 
-    private static Tensor Transpose(Node node, Tensor x, long[] shape)
+    /// <summary>The tensor with axis order[i] as its axis i. The element type has whole bytes.</summary>
+    public static Tensor Transpose(Tensor x, IReadOnlyList<long> order)
     {
         var own = Strides(x.Shape.AsSpan());
-        return Pick(x, shape, node.Ints("perm") is { } order ? [.. order.Select(p => own[p])] : [.. own.Reverse()], 0);
+        return Pick(x, [.. order.Select(p => x.Shape[(int)p])], [.. order.Select(p => own[p])], 0);
     }
 
     private static Tensor? Slice(Node node, Tensor x, long[] shape)

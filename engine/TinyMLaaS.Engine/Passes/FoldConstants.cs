@@ -13,7 +13,7 @@ internal sealed class FoldConstants : Pass
     public override PassResult Apply(Model model, PassContext context)
     {
         var removed = new SortedDictionary<string, int>(StringComparer.Ordinal) { ["constant"] = 0, ["folded"] = 0 };
-        Walk(model.Graph, ShapeInference.Of(model), context, WorkBudget.Of(model), removed);
+        Walk(model.Graph, ShapeInference.Exact(model), context, WorkBudget.Of(model), removed);
         return new PassResult { IsModified = removed.Values.Sum() > 0, Removed = removed };
     }
 

@@ -9,16 +9,25 @@ internal static class FusePasses
     public static IReadOnlyList<Rule> Rules { get; } =
     [
         new EliminateIdentity(),
+        new EliminateNoOp(),
+        new UnflattenSoftmax(),
+        new FixShapeOfReshape(),
+        new ShuffleIntoGathers(),
+        new TransposeIntoReshape(),
+        new MergeReshapes(),
         new MergeTransposes(),
         new MergePadIntoConv(),
+        new MergePadIntoAveragePool(),
         new FoldBatchNormIntoConv(),
         new FoldBatchNormIntoGemm(),
         new FoldBatchNormIntoMatMul(),
         new FoldMulIntoConv(),
+        new FoldMulIntoProduct(),
         new AddIntoBias(),
         new MatMulAddIntoGemm(),
+        new FoldAffineIntoNextConv(),
     ];
 
     /// <summary>All passes. Constants come first, since rules ask for constant weights; dead code last, since rules leave some.</summary>
-    public static IReadOnlyList<Pass> All { get; } = [new UpgradeOpset(), new FoldConstants(), new ShareCommonNodes(), new RewritePass("fuse", Rules), new RemoveDeadCode()];
+    public static IReadOnlyList<Pass> All { get; } = [new UpgradeOpset(), new FoldConstants(), new ShareCommonNodes(), new FuseRounds(Rules), new RemoveDeadCode()];
 }

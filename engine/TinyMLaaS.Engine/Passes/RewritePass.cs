@@ -26,7 +26,7 @@ internal sealed class RewritePass(string name, IReadOnlyList<Rule> rules) : Pass
         {
             before = applied.Count;
             refused.Clear();
-            Walk(model.Graph, ShapeInference.Of(model), context, budget, applied, refused);
+            Walk(model.Graph, ShapeInference.Exact(model), context, budget, applied, refused);
         }
         while (applied.Count > before && ++rounds < MostRounds);
         return new PassResult { IsModified = applied.Count > 0, Applied = applied, Refused = refused };

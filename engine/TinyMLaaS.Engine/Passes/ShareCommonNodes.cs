@@ -5,11 +5,14 @@ using TinyMLaaS.Engine.Graphs;
 namespace TinyMLaaS.Engine.Passes;
 
 /// <summary>
-/// Keeps one of several nodes that compute the same: operator, inputs and attributes alike. Left alone: operators of other domains, those that draw random
+/// Keeps one of several nodes that compute the same: operator, inputs (or the content of small constants) and attributes alike. Left alone: operators of other domains, those that draw random
 /// numbers, those with graphs or tensors in their attributes, and quantization, whose pairs are what integer kernels are recognized by.
 /// </summary>
 internal sealed class ShareCommonNodes : Pass
 {
+    /// <summary>Bytes of a constant up to which its content is compared.</summary>
+    private const int LargestContent = 64;
+
     public override string Name => "share-common-nodes";
 
     public override PassResult Apply(Model model, PassContext context)
@@ -53,6 +56,12 @@ internal sealed class ShareCommonNodes : Pass
         var key = new StringBuilder(node.OpType).Append(CultureInfo.InvariantCulture, $"/{node.Outputs.Count}");
         foreach (var input in node.Inputs)
         {
+            // Exporters repeat small constants: equal ones count as one.
+            if (input is { IsConstant: true, Constant: { Bytes.Length: > 0 and <= LargestContent } content })
+            {
+                key.Append(CultureInfo.InvariantCulture, $"/{content.Type}[{string.Join(',', content.Shape)}]").Append(Convert.ToHexString(content.Bytes.Span));
+                continue;
+            }
             if (input is not null && !numbers.ContainsKey(input))
                 numbers.Add(input, numbers.Count);
             key.Append(CultureInfo.InvariantCulture, $"/{(input is null ? -1 : numbers[input])}");

@@ -4,16 +4,17 @@ namespace TinyMLaaS.Engine.Rewriting;
 
 // Conv(x, W, b) + c, where c is one number a channel (or one for all):   b' = b + c
 // alpha * A * B + beta * C + c, where C and c are one number a column:   C' = beta * C + c,  beta' = 1
+// Sub of a constant is Add of its negative.
 
-/// <summary>Turns a constant that is added to a Conv, ConvTranspose or Gemm into its bias.</summary>
+/// <summary>Turns a constant that is added to, or subtracted from, a Conv, ConvTranspose or Gemm into its bias.</summary>
 internal sealed class AddIntoBias : Rule
 {
     public override string Name => "add-into-bias";
 
     public override Candidate? Match(Node node, ShapeInference types) =>
-        Summands.Of(node, n => n.Is("Conv") || n.Is("ConvTranspose") || n.Is("Gemm")) is var (weighted, constant) ? new Found(node, weighted, constant) : null;
+        Summands.Of(node, n => n.Is("Conv") || n.Is("ConvTranspose") || n.Is("Gemm")) is var (weighted, constant, sign) ? new Found(node, weighted, constant, sign) : null;
 
-    private sealed record Found(Node Add, Node Weighted, Value Constant) : Candidate(Add, Weighted)
+    private sealed record Found(Node Add, Node Weighted, Value Constant, int Sign) : Candidate(Add, Weighted)
     {
         private float[] _bias = [];
 
@@ -28,7 +29,7 @@ internal sealed class AddIntoBias : Rule
             var (summand, reason) = GemmBias.AlongAxis(Constant, weight.Shape.Length, 1, old.Length, "summand");
             if (summand is null)
                 return reason;
-            _bias = [.. old.Zip(summand, (a, b) => a + b)];
+            _bias = [.. old.Zip(summand, (a, b) => a + (Sign * b))];
             return Reasons.NotFinite(_bias, "bias");
         }
 

@@ -41,6 +41,10 @@ internal sealed record ChannelAffine(double[] Scale, double[] Shift)
         return (new ChannelAffine(scale, shift), null);
     }
 
+    /// <summary>Multiplication by, or division through, one number a channel.</summary>
+    public static ChannelAffine OfFactor(float[] factor, bool isDivisor) =>
+        new(Array.ConvertAll(factor, f => isDivisor ? 1 / (double)f : f), new double[factor.Length]);
+
     /// <summary>b' = b * s + t, where no b counts as 0.</summary>
     public float[] Bias(ReadOnlySpan<float> bias)
     {

@@ -45,8 +45,7 @@ internal sealed class MergeTransposes : Rule
                 Second.SetInput(0, First.Input(0));
                 Second.Set("perm", new AttributeValue.Ints(_order));
             }
-            if (First.Output is { IsOutput: false, Uses.Count: 0 })
-                graph.Remove(First);
+            Merging.RemoveUnread(First.Output);
             return IsNothing ? null : Second;
         }
 

@@ -418,6 +418,338 @@ public sealed class RuleTests
         Assert.Contains("b = Exp(x)", result.Text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Sub(a, c)", "const c: float[4,1,1] = 1 2 3 4")]
+    [InlineData("Div(a, c)", "const c: float[1,4,1,1] = 1 2 -3 0.5")]
+    public void A_normalization_split_into_sub_and_div_becomes_weight_and_bias(string second, string constant)
+    {
+        var result = AssertSame($"""
+            in x: float[1,3,4,4]
+            const w: float[4,3,3,3] ~ 1
+            const o: float[4] = -1 1 -2 2
+            const m: float[4,1,1] = 4 3 2 1
+            {constant}
+            n = Conv(x, w, o)
+            a = Sub(n, m)
+            y = {second}
+            out y
+            """);
+
+        Assert.DoesNotContain("Sub(", result.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("Div(", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("const c: float[4,1,1] = 1 2 3 4\ny = Sub(c, a) @n", "", "")]
+    [InlineData("const c: float[4,1,1] = 1 2 3 4\ny = Div(c, a) @n", "", "")]
+    [InlineData("const c: float[4,1,1] = 1 2 0 4\ny = Div(a, c) @n", "fold-mul-into-conv", "the folded weight would not be finite")]
+    [InlineData("const c: float[4,1,1] = 1 2 3 4\ny = Div(a, c) @n\nout a", "fold-mul-into-conv", "'a' between them is a graph output")]
+    [InlineData("const c: float[4,1,1] = 1 2 3 4\ny = Sub(a, c) @n\nz = Relu(a) @relu\nout z", "add-into-bias", "'a' between them is also read by 'relu'")]
+    public void Keeps_a_sub_or_div_that_cannot_be_folded(string nodes, string rule, string reason)
+    {
+        var result = Fuse($"in x: float[1,3,4,4]\nconst w: float[4,3,1,1] ~ 1\na = Conv(x, w)\n{nodes}\nout y");
+
+        Assert.Equal(rule.Length == 0 ? [] : [(rule, "n", reason)], result.Refused);
+        Assert.Empty(result.Applied);
+    }
+
+    [Theory]
+    [InlineData("float[2,3]", "MatMul(x, w)", "const s: float[4] = 1 2 -3 0.5", "Mul(s, a)", "y = Gemm(")]
+    [InlineData("float[2,3]", "Gemm(x, w, o) beta=0.5 alpha=2.0", "const s: float[1,4] = 1 2 -3 0.5", "Div(a, s)", "y = Gemm(")]
+    [InlineData("float[2,3]", "Gemm(x, v) transB=1", "const s: float[4] = 1 2 -3 0.5", "Mul(a, s)", "y = Gemm(")]
+    [InlineData("float[2,5,3]", "MatMul(x, w)", "const s: float[4] = 1 2 -3 0.5", "Mul(a, s)", "a = MatMul(")]
+    [InlineData("float[2,5,3]", "MatMul(x, w)", "const s: float[] = 3", "Div(a, s)", "a = MatMul(")]
+    public void A_normalization_split_behind_a_product_becomes_weight_and_bias(string type, string product, string factor, string mul, string expected)
+    {
+        var result = AssertSame($"""
+            in x: {type}
+            const w: float[3,4] ~ 1
+            const v: float[4,3] ~ 2
+            const o: float[4] = -1 1 -2 2
+            {factor}
+            const t: float[4] = 4 3 2 1
+            p = {product.Replace("a = ", "", StringComparison.Ordinal)}
+            a = Identity(p)
+            b = {mul}
+            y = Sub(b, t)
+            out y
+            """);
+
+        Assert.DoesNotContain("Mul(b", result.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("Div(", result.Text, StringComparison.Ordinal);
+        Assert.Equal(expected.StartsWith('y'), result.Text.Contains("y = Gemm(", StringComparison.Ordinal));
+        Assert.Equal(expected.StartsWith('y') ? 1 : 2, result.Text.Split('\n').Count(l => l.Contains(" = ", StringComparison.Ordinal) && l.Contains('(', StringComparison.Ordinal)));
+    }
+
+    [Theory]
+    [InlineData("in q: float[2,3]\nconst s: float[4] = 1 2 3 4", "", "z = MatMul(q, w) @other\nout z", "its weight 'w' is also read by 'other'")]
+    [InlineData("const s: float[4] = 1 2 3 4", "", "out a", "'a' between them is a graph output")]
+    [InlineData("const s: float[4] = 1 2 3 4", "", "z = Relu(a) @relu\nout z", "'a' between them is also read by 'relu'")]
+    [InlineData("in s: float[4]\nconst s: float[4] = 1 2 3 4", "", "", "its factor 's' is a graph input, so a caller can override it")]
+    [InlineData("const s: float[2,1] = 1 2", "", "", "its factor 's' of shape [2,1] is not one number for each of 4 channels")]
+    [InlineData("const s: float[1,1,4] = 1 2 3 4", "", "", "its factor 's' may have more axes than 'a'")]
+    [InlineData("const s: float[4] = 1 2 3 4", " odd=1", "", "'fc' has the attribute 'odd', which MatMul should not have")]
+    public void Keeps_a_mul_that_is_no_factor_of_the_columns(string factor, string attribute, string rest, string reason)
+    {
+        var result = Fuse($"in x: float[2,3]\nconst w: float[3,4] ~ 1\n{factor}\na = MatMul(x, w) @fc{attribute}\ny = Mul(a, s) @mul\nout y\n{rest}");
+
+        Assert.Equal([("fold-mul-into-product", "mul", reason)], result.Refused);
+    }
+
+    [Theory]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w, o)", "BatchNormalization(x, g, b, m, v)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w) auto_pad=\"VALID\" strides=[2,1]", "BatchNormalization(x, g, b, m, v)")]
+    [InlineData("const w: float[2,2,1,1] ~ 1", "Conv(a, w) group=2 pads=[0,0,0,0]", "BatchNormalization(x, g, b, m, v)")]
+    [InlineData("const w: float[4,1,3,3] ~ 1", "Conv(a, w, u) group=4", "BatchNormalization(x, g, b, m, v)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w) pads=[1,1,1,1]", "BatchNormalization(x, g, z, z, v)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w) auto_pad=\"SAME_UPPER\"", "Mul(x, k)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w) pads=[1,0,1,0]", "Div(x, k)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w, o)", "Sub(x, k)")]
+    [InlineData("const w: float[2,4,3,3] ~ 1", "Conv(a, w)", "Add(k, x)")]
+    public void What_stands_before_a_conv_folds_into_it_where_the_border_allows(string weight, string conv, string affine)
+    {
+        var result = AssertSame($"""
+            in x: float[1,4,5,6]
+            {weight}
+            const o: float[2] = 1 -2
+            const u: float[4] = 1 -2 3 4
+            const z: float[4] = 0 0 0 0
+            const k: float[1,4,1,1] = 1 2 -3 0.5
+            {BnOfFour}
+            a = {affine}
+            y = {conv}
+            out y
+            """);
+
+        Assert.Equal("fold-affine-into-next-conv", Assert.Single(result.Applied).Item1);
+        Assert.Contains("y = Conv(x, w", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("BatchNormalization(x, g, b, m, v)", " pads=[0,0,0,1]", "", "'conv' pads by zeros, which 'bn' would have shifted")]
+    [InlineData("BatchNormalization(x, g, b, m, v)", " auto_pad=\"SAME_LOWER\"", "", "'conv' pads by zeros, which 'bn' would have shifted")]
+    [InlineData("BatchNormalization(x, g, b, m, v)", "", "out a", "'a' between them is a graph output")]
+    [InlineData("BatchNormalization(x, g, b, m, v)", "", "r = Relu(a) @relu\nout r", "'a' between them is also read by 'relu'")]
+    [InlineData("BatchNormalization(x, g, b, m, v)", "", "r = Conv(x, w) @other\nout r", "its weight 'w' is also read by 'other'")]
+    [InlineData("BatchNormalization(x, g, b, m, v) training_mode=1", "", "", "it runs in training mode")]
+    [InlineData("BatchNormalization(x, g, b, m, v) activation=\"Relu\"", "", "", "'bn' has the attribute 'activation', which BatchNormalization should not have")]
+    [InlineData("Mul(x, k)", "", "", "its factor 'k' of shape [4,1] is not one number for each of 4 channels")]
+    [InlineData("Add(h, x)", "", "", "its summand 'h' is a graph input, so a caller can override it")]
+    public void Keeps_what_stands_before_a_conv_and_would_change_something(string affine, string attributes, string rest, string reason)
+    {
+        var result = Fuse($"""
+            in x: float[1,4,4,6]
+            in h: float[4,1,1]
+            const h: float[4,1,1] = 1 2 3 4
+            const w: float[2,4,3,3] ~ 1
+            const k: float[4,1] = 1 2 3 4
+            {BnOfFour}
+            a = {affine.Replace(") ", ") @bn ", StringComparison.Ordinal)}{(affine.Contains(") ", StringComparison.Ordinal) ? "" : " @bn")}
+            y = Conv(a, w) @conv{attributes}
+            out y
+            {rest}
+            """, opset: 15);
+
+        Assert.Equal([("fold-affine-into-next-conv", "conv", reason)], result.Refused);
+    }
+
+    [Fact]
+    public void Keeps_a_factor_that_widens_what_it_meets()
+    {
+        // One channel times four numbers is four channels.
+        var result = Fuse("in x: float[1,1,4,6]\nconst w: float[2,4,3,3] ~ 1\nconst k: float[4,1,1] = 1 2 3 4\na = Mul(x, k)\ny = Conv(a, w) @conv\nout y");
+
+        Assert.Equal([("fold-affine-into-next-conv", "conv", "the channels of 'x' are not known")], result.Refused);
+    }
+
+    [Theory]
+    [InlineData("", "kernel_shape=[3,2] strides=[2,1]")]
+    [InlineData("", "kernel_shape=[3,3] auto_pad=\"VALID\" count_include_pad=0")]
+    public void Padding_by_zeros_moves_into_an_average_pool_that_counts_it(string declaration, string attributes)
+    {
+        var result = AssertSame($"in x: float[1,3,5,6]\n{declaration}\nconst p: int64[8] = 0 0 1 0 0 0 2 1\na = Pad(x, p)\ny = AveragePool(a) {attributes}\nout y");
+
+        Assert.DoesNotContain("Pad(", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("kernel_shape=[3,2] pads=[0,0,1,0]", "", "'pool' pads too, by zeros that may not count")]
+    [InlineData("kernel_shape=[3,2] auto_pad=\"SAME_UPPER\"", "", "'pool' pads too, by zeros that may not count")]
+    [InlineData("kernel_shape=[3,2] ceil_mode=1", "", "'pool' rounds its extents up")]
+    [InlineData("kernel_shape=[2,2]", "", "'pad' adds as much as a whole window of 'pool'")]
+    [InlineData("kernel_shape=[3,2] dilations=[1,2]", "", "'pool' has the attribute 'dilations', which AveragePool should not have")]
+    [InlineData("kernel_shape=[3,2]", "out a", "'a' between them is a graph output")]
+    [InlineData("kernel_shape=[3,2]", "z = Relu(a) @relu\nout z", "'a' between them is also read by 'relu'")]
+    public void Keeps_padding_that_an_average_pool_would_not_do(string attributes, string rest, string reason)
+    {
+        var result = Fuse($"in x: float[1,3,5,6]\nconst p: int64[8] = 0 0 1 0 0 0 2 1\na = Pad(x, p) @pad\ny = AveragePool(a) @pool {attributes}\nout y\n{rest}", opset: 19);
+
+        Assert.Equal([("merge-pad-into-average-pool", "pool", reason)], result.Refused);
+    }
+
+    [Theory]
+    [InlineData("const s: int64[1] = 0\nconst e: int64[1] = 9223372036854775807\ny = Slice(a, s, e)")]
+    [InlineData("const s: int64[2] = 0 0\nconst e: int64[2] = 2147483647 4\nconst i: int64[2] = 0 2\ny = Slice(a, s, e, i)")]
+    [InlineData("const p: int64[6] = 0 0 0 0 0 0\ny = Pad(a, p) mode=\"reflect\"")]
+    [InlineData("y = Cast(a) to=1")]
+    [InlineData("y = Transpose(a) perm=[0,1,2]")]
+    [InlineData("y = Concat(a) axis=1")]
+    [InlineData("const s: int64[3] = 1 1 4\ny = Expand(a, s)")]
+    [InlineData("const s: int64[3] = 1 1 1\ny = Tile(a, s)")]
+    [InlineData("const s: int64[3] = 2 0 -1\ny = Reshape(a, s)")]
+    public void What_gives_what_it_takes_goes(string nodes)
+    {
+        var result = AssertSame($"in x: float[2,3,4]\na = Relu(x)\n{nodes}\nz = Neg(y)\nout z");
+
+        Assert.Equal(GraphText.Lines("in x: float[2,3,4]\na = Relu(x)\nz = Neg(a)\nout z"), result.Text);
+    }
+
+    [Theory]
+    [InlineData("const s: int64[1] = 1\nconst e: int64[1] = 9223372036854775807\ny = Slice(a, s, e)")]
+    [InlineData("const s: int64[1] = 0\nconst e: int64[1] = -1\ny = Slice(a, s, e)")]
+    [InlineData("const s: int64[1] = 0\nconst e: int64[1] = 9223372036854775807\nconst i: int64[1] = 0\nconst t: int64[1] = 2\ny = Slice(a, s, e, i, t)")]
+    [InlineData("const p: int64[6] = 0 0 1 0 0 0\ny = Pad(a, p)")]
+    [InlineData("y = Cast(a) to=11")]
+    [InlineData("y = Transpose(a) perm=[0,2,1]")]
+    [InlineData("y = Concat(a, a) axis=1")]
+    [InlineData("const s: int64[4] = 1 1 1 1\ny = Expand(a, s)")]
+    [InlineData("const s: int64[3] = 2 -1 0\ny = Reshape(a, s)")]
+    [InlineData("const s: int64[1] = 0\nconst e: int64[1] = 3\ny = Slice(a, s, e)")]
+    public void What_gives_something_else_stays(string nodes)
+    {
+        var result = Fuse($"in x: float[N,3,4]\na = Relu(x)\n{nodes}\nz = Neg(y)\nout z");
+
+        Assert.Empty(result.Applied);
+        Assert.Contains("z = Neg(y)", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("const i: int64[1] = 2\nf = Unsqueeze(x, i)\nconst s: int64[4] = 0 3 2 2\ny = Reshape(f, s)", "[0,3,2,2]")]
+    [InlineData("const i: int64[1] = 0\nf = Unsqueeze(x, i)\nconst s: int64[2] = 1 -1\ny = Reshape(f, s)", "[1,-1]")]
+    [InlineData("const s: int64[2] = -1 6\nf = Reshape(x, s)\nconst i: int64[1] = 2\ny = Unsqueeze(f, i)", "[-1,6,1]")]
+    public void A_chain_of_shapes_becomes_one(string nodes, string target)
+    {
+        var result = AssertSame($"in x: float[N,12]\n{nodes}\nout y");
+
+        Assert.Equal("merge-reshapes", Assert.Single(result.Applied).Item1);
+        Assert.Contains($"const y_shape: int64[{target.Count(c => c == ',') + 1}] = {target[1..^1].Replace(',', ' ')}\n", result.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("in s: int64[3]\nconst i: int64[1] = 0\nf = Unsqueeze(x, i)\ny = Reshape(f, s) @r\nout y", "the shape of 'y' is not known")]
+    [InlineData("const i: int64[1] = 0\nf = Unsqueeze(x, i)\nconst a: int64[1] = 1\ny = Unsqueeze(f, a) @r odd=1\nout y", "'r' has the attribute 'odd', which Unsqueeze should not have")]
+    [InlineData("const i: int64[1] = 0\nf = Unsqueeze(x, i)\nconst a: int64[1] = 1\ny = Unsqueeze(f, a) @r\nout y", "of the shape of 'y' more than one extent is open, or one is 0")]
+    public void A_chain_of_shapes_that_is_not_known_stays(string nodes, string reason) =>
+        Assert.Contains(("merge-reshapes", "r", reason), Fuse($"in x: float[N,M]\n{nodes}").Refused);
+
+    [Fact]
+    public void A_shape_worked_out_from_shapes_becomes_a_constant_whatever_the_batch_is()
+    {
+        var result = AssertSame("""
+            in x: float[N,3,H,W]
+            const zero: int64[] = 0
+            const axes: int64[1] = 0
+            const open: int64[1] = -1
+            const three: int64[1] = 3
+            t = Transpose(x) perm=[0,2,3,1]
+            s = Shape(x)
+            n = Gather(s, zero) axis=0
+            u = Unsqueeze(n, axes)
+            c = Concat(u, open, three) axis=0
+            y = Reshape(t, c)
+            out y
+            """);
+
+        Assert.Equal(GraphText.Lines("""
+            in x: float[N,3,H,W]
+            const y_shape: int64[3] = 0 -1 3
+            t = Transpose(x) perm=[0,2,3,1]
+            y = Reshape(t, y_shape)
+            out y
+            """), result.Text);
+    }
+
+    [Theory]
+    [InlineData("const i: int64[2] = 0 2", "", "two extents of its shape 'c' are neither numbers nor its input's own")]
+    [InlineData("const i: int64[1] = 0", " allowzero=1", "a 0 in its shape stands for no elements (allowzero)")]
+    public void Keeps_a_shape_that_no_constant_says(string indices, string attribute, string reason)
+    {
+        // [3, N, H, W] has N and H elsewhere than the shape wants them.
+        var result = Fuse($"in x: float[N,3,H,W]\n{indices}\nconst o: int64[1] = 3\nt = Transpose(x) perm=[1,0,2,3]\ns = Shape(x)\nn = Gather(s, i)\nc = Concat(n, o) axis=0\ny = Reshape(t, c) @r{attribute}\nout y", opset: 14);
+
+        Assert.Contains(("fix-shape-of-reshape", "r", reason), result.Refused);
+    }
+
+    [Fact]
+    public void Two_extents_of_one_name_are_not_taken_for_equal()
+    {
+        // Exporters name unequal extents alike: 'n' of a is not 'n' of b.
+        var result = Fuse("in a: float[n,4]\nin b: float[n,2,2]\nconst zero: int64[1] = 0\nconst f: int64[1] = 4\ns = Shape(a)\ni = Gather(s, zero)\nc = Concat(i, f) axis=0\ny = Reshape(b, c)\nz = Relu(a)\nout y\nout z");
+
+        Assert.Contains("= -1 4\n", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_softmax_over_more_than_its_last_axis_keeps_its_reshaping()
+    {
+        var result = Fuse("in x: float[N,3,4]\na = Softmax(x) axis=1\nb = Softmax(x) axis=-2\ny = Add(a, b)\nout y", opset: 12);
+
+        Assert.Contains("Flatten", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_softmax_over_the_last_axis_loses_the_reshaping_of_an_upgrade()
+    {
+        const string text = "in x: float[2,A,B]\nin k: float[4,4]\nconst p: int64[3] = 2 -1 4\nr = Reshape(x, p)\nm = MatMul(r, k)\nf = Flatten(m) axis=2\ns = Softmax(f) axis=1\nh = Shape(m)\ny = Reshape(s, h)\nout y";
+        var result = AssertSame(text.Replace("[2,A,B]", "[2,6,4]", StringComparison.Ordinal));
+
+        Assert.Contains("y = Softmax(m) axis=-1\n", result.Text, StringComparison.Ordinal);
+        Assert.Contains(Fuse(text).Applied, a => a.Item1 == "unflatten-softmax");
+        Assert.DoesNotContain(Fuse(text.Replace("f = Flatten(m) axis=2", "f = Flatten(m) axis=1", StringComparison.Ordinal)).Applied, a => a.Item1 == "unflatten-softmax");
+    }
+
+    [Fact]
+    public void A_shuffle_that_is_taken_apart_again_needs_no_transpose()
+    {
+        var result = AssertSame("in x: float[1,6,4,4]\nconst s: int64[3] = 3 2 16\nconst t: int64[5] = 2 1 3 4 4\nconst z: int64[] = 0\nconst i: int64[] = 1\nc = Reshape(x, s)\np = Transpose(c) perm=[1,0,2]\nr = Reshape(p, t)\na = Gather(r, z) axis=0\nb = Gather(r, i) axis=0\ny = Sub(a, b)\nout y");
+
+        Assert.DoesNotContain("Transpose", result.Text, StringComparison.Ordinal);
+        Assert.Single(result.Text.Split('\n'), l => l.Contains(" = Reshape(", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("const i: int64[] = 1\ny = Gather(r, i) axis=3\nout y", "what 'Gather -> y' leaves would still be out of order")]
+    [InlineData("const i: int64[1] = 1\ny = Gather(r, i) axis=0\nout y", "'Gather -> y' takes more than one constant index")]
+    [InlineData("const i: int64[] = 1\ny = Gather(r, i) axis=0\nout y\nout r", "'r' is a graph output")]
+    [InlineData("const i: int64[] = 1\ny = Gather(r, i) axis=0\nq = Relu(p) @relu\nout y\nout q", "'p' between them is also read by 'relu'")]
+    public void Keeps_a_shuffle_that_is_more_than_that(string nodes, string reason)
+    {
+        var result = Fuse($"in x: float[1,6,4,4]\nconst s: int64[3] = 3 2 16\nconst t: int64[5] = 2 1 3 4 4\nc = Reshape(x, s)\np = Transpose(c) perm=[1,0,2]\nr = Reshape(p, t) @r\n{nodes}");
+
+        Assert.Contains(("shuffle-into-gathers", "r", reason), result.Refused);
+    }
+
+    [Theory]
+    [InlineData("float[1,4,5,1]", "[0,3,1,2]", true)]
+    [InlineData("float[N,1,5,1]", "[0,2,3,1]", true)]
+    [InlineData("float[1,4,5,2]", "[0,3,1,2]", false)]
+    [InlineData("float[N,1,5,1]", "[2,0,3,1]", false)]
+    public void A_transpose_that_moves_no_element_becomes_a_reshape(string type, string order, bool isReshape)
+    {
+        var result = AssertSame($"in x: {type}\ny = Transpose(x) perm={order}\nout y");
+
+        Assert.Equal(isReshape, result.Text.Contains("y = Reshape(", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Small_constants_that_are_equal_count_as_one()
+    {
+        var result = AssertSame("in x: float[2,3]\nconst c: float[3] = 1 2 3\nconst d: float[3] = 1 2 3\nconst e: float[1,3] = 1 2 3\na = Mul(x, c)\nb = Mul(x, d)\nf = Mul(x, e)\ng = Add(a, b)\ny = Add(g, f)\nout y");
+
+        Assert.Contains("g = Add(a, a)", result.Text, StringComparison.Ordinal);
+        Assert.Contains("y = Add(g, f)", result.Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Keeps_what_is_excluded()
     {

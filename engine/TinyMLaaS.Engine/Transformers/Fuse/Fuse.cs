@@ -6,8 +6,9 @@ using TinyMLaaS.Engine.Passes;
 namespace TinyMLaaS.Engine.Transformers.Fuse;
 
 /// <summary>
-/// <c>compiler/fuse</c>: the same function with fewer operators. Folds constants, BatchNormalization into Conv, ConvTranspose, Gemm and MatMul, constant
-/// factors and summands into weights and biases, padding into Conv; merges Transposes; removes Identity, Dropout, repeated and dead code; brings opset 7 to 12 to 13. What it does not touch it leaves as it was.
+/// <c>compiler/fuse</c>: the same function with fewer operators. Folds constants, BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it or the Conv behind it,
+/// constant factors and summands into weights and biases, padding into Conv and AveragePool; gives Reshapes constant shapes and merges chains of them; moves and merges Transposes;
+/// removes what does nothing, repeated and dead code; brings opset 7 to 12 to 13. What it does not touch it leaves as it was.
 /// </summary>
 public sealed class Fuse : ITransformer
 {
@@ -15,7 +16,7 @@ public sealed class Fuse : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/fuse",
-        Version = "2",
+        Version = "3",
         Summary = "Folds constants, batch normalization and added constants into the operators before them, and removes what does nothing.",
         Accepts = ["onnx"],
         Produces = "onnx",
