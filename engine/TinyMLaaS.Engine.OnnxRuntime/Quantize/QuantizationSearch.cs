@@ -214,8 +214,9 @@ internal sealed class QuantizationSearch
         var (choice, error) = LeaveFloat(LargestFloatShare, EnoughDecibels, progress);
         if (Math.Max(error.Decibels, Error.Decibels) < UsableDecibels)
             (choice, error) = LeaveFloat(1, UsableDecibels, progress);
-        // Speed and bytes are given away only for outputs that are near enough then, or have lost half of their noise.
-        if (error.Decibels >= EnoughDecibels ? error.Decibels > Error.Decibels : error.Decibels >= Error.Decibels + WorthDecibels)
+        // Speed and bytes are given away only for outputs that are near enough then, or usable at last, or have lost half of their noise.
+        var reached = error.Decibels >= EnoughDecibels || (error.Decibels >= UsableDecibels && Error.Decibels < UsableDecibels);
+        if (error.Decibels >= Error.Decibels + (reached ? LeastGainDecibels : WorthDecibels))
             (Choice, Error) = (choice, error);
     }
 

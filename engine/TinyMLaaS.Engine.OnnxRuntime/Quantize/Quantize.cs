@@ -24,7 +24,7 @@ public sealed class Quantize : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/quantize",
-        Version = "6",
+        Version = "7",
         Summary = "Makes weights and activations 8-bit integers, with ranges measured on samples.",
         Accepts = ["onnx"],
         Produces = "onnx",

