@@ -1,5 +1,6 @@
 using TinyMLaaS.Engine.OnnxRuntime;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.OnnxRuntime.Float16;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.OnnxRuntime.QuantizeDynamic;
 using TinyMLaaS.Engine.Transformers;
@@ -25,7 +26,7 @@ public sealed class CompilerModule : WorkerModule
     }
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new QuantizeDynamic(), new Evaluate()];
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Fuse(), new Quantize(), new QuantizeDynamic(), new ToFloat16(), new Evaluate()];
 
     /// <inheritdoc/>
     protected override IReadOnlyList<IArtifactCheck> CreateChecks() => [new OnnxLoadCheck()];

@@ -108,7 +108,7 @@ public sealed class Quantize : ITransformer
         [.. plan.Tensors.Concat(plan.Nodes.SelectMany(n => n.Outputs).OfType<Value>()).Select(t => t.Name)];
 
     /// <summary>A few messages in all, however often the share is told.</summary>
-    private static Action<double> Steps(IProgress<TransformProgress> progress, double from, double to, string message)
+    internal static Action<double> Steps(IProgress<TransformProgress> progress, double from, double to, string message)
     {
         var next = 0.1;
         return share =>

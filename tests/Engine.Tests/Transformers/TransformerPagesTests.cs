@@ -1,5 +1,6 @@
 using System.Text.Json;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
+using TinyMLaaS.Engine.OnnxRuntime.Float16;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.OnnxRuntime.QuantizeDynamic;
 using TinyMLaaS.Engine.Transformers;
@@ -11,7 +12,7 @@ namespace TinyMLaaS.Engine.Tests.Transformers;
 /// <summary>The pages under <c>docs/transformers</c> say what the code says.</summary>
 public sealed class TransformerPagesTests
 {
-    private static readonly ITransformer[] All = [new Fuse(), new Quantize(), new QuantizeDynamic(), new Evaluate(), new Bundle()];
+    private static readonly ITransformer[] All = [new Fuse(), new Quantize(), new QuantizeDynamic(), new ToFloat16(), new Evaluate(), new Bundle()];
 
     public static TheoryData<string> Names => [.. All.Select(t => t.Info.Name)];
 
