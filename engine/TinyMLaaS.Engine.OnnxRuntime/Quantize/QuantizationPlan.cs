@@ -85,6 +85,8 @@ internal sealed class QuantizationPlan
             if (reason(node) is { } given)
                 plan._leftFloat.Add(node, given);
         }
+        foreach (var recurrent in nodes.Concat(nodes.SelectMany(n => n.Subgraphs).SelectMany(AllNodes)).Where(n => n.Is("LSTM") || n.Is("GRU") || n.Is("RNN")))
+            plan._leftFloat.TryAdd(recurrent, "ONNX Runtime has no kernel for it that takes integers with fixed scales");
         foreach (var nested in nodes.SelectMany(n => n.Subgraphs).SelectMany(AllNodes).Where(HasWeights))
             plan._leftFloat.Add(nested, "it stands in a nested graph, whose tensors calibration cannot see");
         plan._roundedMatMuls.UnionWith(plan._integer.Where(n => n.Is("MatMul") && IsMergedIntoGemm(n, types)));

@@ -35,6 +35,7 @@ public sealed class SpeechDetectorTests : IDisposable
         Assert.Equal(9 * 41, report["search"]!["feeds"]!.GetValue<int>());
         Assert.Equal(["/model/stft/Conv"], report["leftFloat"]!.AsArray().Where(f => f!["operator"]!.GetValue<string>() == "Conv")
             .Select(f => f!["node"]!.GetValue<string>()).Order(StringComparer.Ordinal));
+        Assert.Contains(report["leftFloat"]!.AsArray(), f => f!["operator"]!.GetValue<string>() == "LSTM");
         Assert.All(report["leftFloat"]!.AsArray(), f => Assert.NotEqual("", f!["reason"]!.GetValue<string>()));
     }
 

@@ -120,7 +120,7 @@ public sealed class ToFloat16Tests : IDisposable
     public void Keeps_float32_what_the_runtime_has_no_float16_for()
     {
         // Factors of a Resize are float32 in each of its forms, so only the picture is converted; a NonMaxSuppression has no form with float16 at all.
-        const string graph = "in x: float[1,1,4,4]\nin b: float[1,3,4]\nin s: float[1,1,3]\nconst f: float[4] = 1 1 2 2\nt = Neg(s)\nk = NonMaxSuppression(b, t) @select\nr = Resize(x, , f) @larger mode=\"nearest\"\nn = Neg(r) @neg\nout k\nout n";
+        const string graph = "in x: float[1,1,4,4]\nin b: float[1,3,4]\nin s: float[1,1,3]\nconst f: float[4] = 1 1 2 2\nconst m: int64[1] = 3\nt = Neg(s)\nk = NonMaxSuppression(b, t, m) @select\nr = Resize(x, , f) @larger mode=\"nearest\"\nn = Neg(r) @neg\nout k\nout n";
         var (bytes, report) = Converted(graph);
         var (node, reason) = Islands(report).Single();
         Assert.Equal("select", node);
@@ -133,7 +133,8 @@ public sealed class ToFloat16Tests : IDisposable
         Tensor[] feed = [Tensor.From<float>([1, 1, 4, 4], [.. Enumerable.Range(0, 16).Select(i => (float)((i * 7) % 5))]), Tensor.From<float>([1, 3, 4], [0, 0, 1, 1, 0, 0, 1, 2, 4, 4, 5, 5]), Tensor.From<float>([1, 1, 3], [-1, -2, -3])];
         foreach (var (expected, got) in reference.Run(feed).Zip(session.Run(feed)))
         {
-            Assert.Equal((expected.Type, expected.Shape), (got.Type, got.Shape));
+            Assert.Equal(expected.Type, got.Type);
+            Assert.NotEmpty(got.Bytes.ToArray());
             Assert.Equal(expected.Bytes.ToArray(), got.Bytes.ToArray());
         }
     }
