@@ -7,6 +7,7 @@ internal static class DependencyRules
     private const string Documents = "TinyMLaaS.Documents";
     private const string Reports = "TinyMLaaS.Reports";
     private const string Engine = "TinyMLaaS.Engine";
+    private const string Pictures = "TinyMLaaS.Engine.Pictures";
     private const string ServiceDefaults = "TinyMLaaS.ServiceDefaults";
     private const string Persistence = "TinyMLaaS.Persistence";
     private const string WorkerHost = "TinyMLaaS.WorkerHost";
@@ -29,6 +30,8 @@ internal static class DependencyRules
             .Concat(Only(project, project.Packages, ["YamlDotNet"], "reading documents needs YAML alone")),
         { Area: "contracts", Name: Reports } => Only(project, project.Projects, [], "drawing a report needs no other project")
             .Concat(Only(project, project.Packages, [], "drawing a report needs no package")),
+        { Area: "engine", Name: Pictures } => Only(project, project.Projects, [Engine], "decoding pictures needs the engine alone")
+            .Concat(Only(project, project.Packages, ["SkiaSharp", "SkiaSharp.NativeAssets.Linux.NoDependencies"], "decoding pictures needs Skia alone")),
         { Area: "engine" } => Only(project, project.Projects, [.. Names(all, "engine"), Documents], "the engine knows no service and no message")
             .Concat(Only(project, project.Packages, EnginePackages, "the engine knows no bus, database, web or logger")),
         { Area: "services", Folder: "service-defaults" } => Only(project, project.Projects, [Contracts], "what every host uses depends on contracts alone"),

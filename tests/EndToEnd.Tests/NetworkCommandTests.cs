@@ -1,3 +1,8 @@
+using System.Globalization;
+using SkiaSharp;
+using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Graphs;
+
 namespace TinyMLaaS.EndToEnd.Tests;
 
 /// <summary>The commands about networks of this machine: no server is started for them.</summary>
@@ -29,6 +34,29 @@ public sealed class NetworkCommandTests
         Assert.Equal(("top1", 1000), (json.GetProperty("metric").GetString(), json.GetProperty("samples").GetInt32()));
         Assert.InRange(json.GetProperty("value").GetDouble(), 0.924, 0.928);
         Assert.True(json.GetProperty("latencyMs").GetDouble() > 0);
+    }
+
+    [Fact]
+    public async Task Eval_takes_a_folder_of_pictures_for_what_was_drawn_into_it()
+    {
+        using var folder = new TemporaryFolder();
+        var data = Dataset.Open(Data).Bind([new SampleInput("input", ElementType.Float, ["batch", 1, 28, 28])]);
+        foreach (var sample in data.Samples())
+        {
+            // A folder for each class, named so that the order of names is that of labels.
+            var place = Directory.CreateDirectory(Path.Combine(folder.Path, sample.Label!.Value.ToString(CultureInfo.InvariantCulture)));
+            using var picture = SKImage.FromPixelCopy(new SKImageInfo(28, 28, SKColorType.Gray8), [.. sample.Feeds.Single()[0].As<float>().ToArray().Select(v => (byte)Math.Round(v * 255))]);
+            using var png = picture.Encode(SKEncodedImageFormat.Png, 100);
+            await File.WriteAllBytesAsync(Path.Combine(place.FullName, string.Create(CultureInfo.InvariantCulture, $"{sample.Index:D4}.png")), png.ToArray(), Cancellation);
+        }
+        await File.WriteAllTextAsync(Path.Combine(folder.Path, "dataset.yaml"), "inputs:\n  input: { pictures: ., width: 28, height: 28, channels: grey, layout: NHWC->NCHW, scale: 0.00392156862745098 }\n", Cancellation);
+
+        var arrays = (await TinymlCommand.RunAsync(Cancellation, "eval", Samples.Model, "--dataset", Data, "--json")).Expect(0).Json;
+        var pictures = (await TinymlCommand.RunAsync(Cancellation, "eval", Samples.Model, "--dataset", folder.Path, "--json")).Expect(0).Json;
+
+        Assert.Equal((1000, arrays.GetProperty("value").GetDouble()), (pictures.GetProperty("samples").GetInt32(), pictures.GetProperty("value").GetDouble()));
+        await File.WriteAllBytesAsync(Path.Combine(folder.Path, "3", "zz.png"), [1, 2, 3], Cancellation);
+        Assert.Contains("Cannot read the picture '3/zz.png'", (await TinymlCommand.RunAsync(Cancellation, "eval", Samples.Model, "--dataset", folder.Path)).Expect(2).Error, StringComparison.Ordinal);
     }
 
     [Fact]

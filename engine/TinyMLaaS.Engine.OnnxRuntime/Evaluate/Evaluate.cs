@@ -40,10 +40,13 @@ public sealed class Evaluate : ITransformer
             progress.Report(new TransformProgress(share, "evaluating"));
         }, cancellation: cancellation);
         var name = Metrics.Name(options.Metric);
+        var report = new JsonObject { ["metric"] = name, ["value"] = result.Value, ["samples"] = result.Samples };
+        if (dataset.Classes is { } classes)
+            report["classes"] = new JsonArray([.. classes.Select(c => (JsonNode)c)]);
         return new TransformResult
         {
             OutputPath = null,
-            Report = new JsonObject { ["metric"] = name, ["value"] = result.Value, ["samples"] = result.Samples },
+            Report = report,
             Metrics = new Dictionary<string, double> { [name] = result.Value, ["samples"] = result.Samples },
         };
     }

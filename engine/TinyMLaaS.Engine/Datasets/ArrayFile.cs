@@ -28,6 +28,9 @@ internal sealed partial record ArrayFile
 
     public required bool BigEndian { get; init; }
 
+    /// <summary>Samples that are made as they are read, without the first so many and at most so many; null for those of a file, which <see cref="Path"/> names.</summary>
+    public Func<long, long, IEnumerable<ReadOnlyMemory<byte>>>? Made { get; init; }
+
     public required long[] Shape { get; init; }
 
     /// <summary>Where the elements begin.</summary>
@@ -39,7 +42,7 @@ internal sealed partial record ArrayFile
 
     public int SampleBytes => (int)Type.ByteLength(Tensor.CountOf(SampleShape));
 
-    public string Label => Member is null ? $"'{System.IO.Path.GetFileName(Path)}'" : $"array '{Member}' of '{System.IO.Path.GetFileName(Path)}'";
+    public string Label => Made is not null ? $"the pictures in '{System.IO.Path.GetFileName(System.IO.Path.GetDirectoryName(Path))}'" : Member is null ? $"'{System.IO.Path.GetFileName(Path)}'" : $"array '{Member}' of '{System.IO.Path.GetFileName(Path)}'";
 
     public static bool IsNpz(string path) => path.EndsWith(".npz", StringComparison.OrdinalIgnoreCase);
 
@@ -103,6 +106,12 @@ internal sealed partial record ArrayFile
     /// <summary>The samples in order as stored bytes, little endian, without the first <paramref name="skip"/>. The buffer is the same each time.</summary>
     public IEnumerable<ReadOnlyMemory<byte>> Read(long skip, long count)
     {
+        if (Made is { } made)
+        {
+            foreach (var own in made(skip, count))
+                yield return own;
+            yield break;
+        }
         using var content = Guard(Label, () =>
         {
             var stream = OpenContent(Path, Member, out _);

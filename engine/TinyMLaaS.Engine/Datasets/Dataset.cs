@@ -16,6 +16,9 @@ public sealed class Dataset
     /// <summary>True when every sample has a class.</summary>
     public bool HasLabels => _files.Labels is not null;
 
+    /// <summary>Names of the classes in the order of their labels, as folders of pictures or the yaml tell them; null otherwise.</summary>
+    public IReadOnlyList<string>? Classes => _files.Classes;
+
     /// <summary>How a sample becomes several network inputs; null when it is one.</summary>
     public DatasetWindow? Window => _files.Definition.Window;
 
@@ -26,8 +29,9 @@ public sealed class Dataset
     /// <param name="followLinksAndParents">
     /// True lets the yaml name files anywhere, as the owner of the files may. False is for what was uploaded: files must lie under the dataset's own folder, and no symbolic link is followed.
     /// </param>
+    /// <param name="pictures">Reads folders of pictures; without it, a dataset with such a folder is refused.</param>
     /// <exception cref="Transformers.TransformRejectedException"><c>invalid-dataset</c>: a file is missing, cut off, malformed or outside, or the yaml says what nobody knows.</exception>
-    public static Dataset Open(string path, bool followLinksAndParents = true) => new(DatasetFiles.Open(path, followLinksAndParents));
+    public static Dataset Open(string path, bool followLinksAndParents = true, IPictureDecoder? pictures = null) => new(DatasetFiles.Open(path, followLinksAndParents, pictures));
 
     /// <summary>Settles which array feeds which input of a network, and that all fit.</summary>
     /// <param name="inputs">The network's inputs, in its order. A single array feeds a single input whatever their names.</param>

@@ -8,11 +8,15 @@ namespace TinyMLaaS.Engine.Datasets;
 internal sealed record DatasetDefinition
 {
     private const int LargestWindow = 1 << 20;
+    private const int LargestPicture = 4096;
 
     /// <summary>Inputs by name; null when the files beside are meant.</summary>
     public IReadOnlyList<InputDefinition>? Inputs { get; init; }
 
     public ArrayReference? Labels { get; init; }
+
+    /// <summary>Names of the classes in the order of their labels; null when they are not given.</summary>
+    public IReadOnlyList<string>? Classes { get; init; }
 
     public DatasetWindow? Window { get; init; }
 
@@ -50,12 +54,13 @@ internal sealed record DatasetDefinition
 
         public DatasetDefinition Definition(JsonNode? document)
         {
-            if (Mapping(document, "the document", ["inputs", "labels", "window", "skip", "limit"]) is not { } root)
+            if (Mapping(document, "the document", ["inputs", "labels", "classes", "window", "skip", "limit"]) is not { } root)
                 return new DatasetDefinition();
             return new DatasetDefinition
             {
                 Inputs = root["inputs"] is { } inputs ? Inputs(inputs) : null,
                 Labels = root["labels"] is { } labels ? Reference(labels, "labels", []) : null,
+                Classes = root["classes"] is { } classes ? Texts(classes, "classes") : null,
                 Window = root["window"] is { } window ? Window(window) : null,
                 Skip = Whole(root["skip"], "skip", 0, int.MaxValue) ?? 0,
                 Limit = Whole(root["limit"], "limit", 1, int.MaxValue),
@@ -70,7 +75,7 @@ internal sealed record DatasetDefinition
                 return [];
             }
             InputDefinition[] definitions = [.. inputs.Select(i => Input(i.Key, i.Value))];
-            if (definitions.All(d => d.Data is null))
+            if (definitions.All(d => d.Data is null && d.Pictures is null))
                 Violations.Add($"{label}: inputs names no file, so nothing says how many samples there are; only some of a network's inputs can have a value or come from an output.");
             return definitions;
         }
@@ -82,11 +87,13 @@ internal sealed record DatasetDefinition
             {
                 if (members.ContainsKey("value") || members.ContainsKey("from-output"))
                     return Made(name, members, field);
+                var isPictures = members.ContainsKey("pictures");
                 var definition = new InputDefinition
                 {
                     Name = name,
-                    Data = Reference(node, field, ["layout", "scale", "offset", "mean", "std", "value", "from-output"]),
-                    Layout = Layout(members["layout"], field),
+                    Data = isPictures ? null : Reference(node, field, ["pictures", "layout", "scale", "offset", "mean", "std", "value", "from-output"]),
+                    Pictures = isPictures ? Pictures(members, field) : null,
+                    Layout = isPictures && members["layout"] is null ? SampleLayout.Nhwc : Layout(members["layout"], field),
                     Scale = Number(members["scale"], $"{field}.scale"),
                     Offset = Number(members["offset"], $"{field}.offset"),
                     Mean = Numbers(members["mean"], $"{field}.mean"),
@@ -103,6 +110,33 @@ internal sealed record DatasetDefinition
                 return definition;
             }
             return new InputDefinition { Name = name, Data = node is null ? new ArrayReference(null, null) : Reference(node, field, []) };
+        }
+
+        private PictureDefinition? Pictures(JsonObject members, string field)
+        {
+            Mapping(members, field, ["pictures", "width", "height", "channels", "fit", "layout", "scale", "offset", "mean", "std"]);
+            if (members["layout"] is { } layout && Layout(layout, field) is not (SampleLayout.Nhwc or SampleLayout.NhwcToNchw))
+                Expect($"{field}.layout", layout, "NHWC or NHWC->NCHW, since the channels of a pixel lie together in a picture");
+            foreach (var side in (string[])["width", "height"])
+            {
+                if (members[side] is null)
+                    Violations.Add($"{label}: {field}.{side} is missing; give the {side} in pixels that the network takes.");
+            }
+            var folder = members["pictures"] is { } given ? Text(given, $"{field}.pictures") : null;
+            if (folder is null or "" || folder.Contains('\0'))
+                Expect($"{field}.pictures", members["pictures"], "the path of a folder");
+            var channels = members["channels"] is { } c ? Text(c, $"{field}.channels") : "RGB";
+            if (channels is not (null or "RGB" or "BGR" or "grey"))
+                Expect($"{field}.channels", members["channels"], "RGB, BGR or grey");
+            var fit = members["fit"] is { } f ? Text(f, $"{field}.fit") : "stretch";
+            if (fit is not (null or "stretch" or "crop"))
+                Expect($"{field}.fit", members["fit"], "stretch or crop");
+            return new PictureDefinition(
+                folder ?? "",
+                Whole(members["width"], $"{field}.width", 1, LargestPicture) ?? 1,
+                Whole(members["height"], $"{field}.height", 1, LargestPicture) ?? 1,
+                channels switch { "BGR" => PictureChannels.Bgr, "grey" => PictureChannels.Grey, _ => PictureChannels.Rgb },
+                fit == "crop");
         }
 
         /// <summary>An input that no file feeds.</summary>
@@ -193,6 +227,14 @@ internal sealed record DatasetDefinition
             return null;
         }
 
+        private string[]? Texts(JsonNode node, string field)
+        {
+            if (node is JsonArray { Count: > 0 } list && list.All(i => i?.GetValueKind() == JsonValueKind.String))
+                return [.. list.Select(i => i!.GetValue<string>())];
+            Expect(field, node, "a list of texts");
+            return null;
+        }
+
         private double? Number(JsonNode? node, string field)
         {
             if (node is null || node.GetValueKind() == JsonValueKind.Number)
@@ -247,6 +289,9 @@ internal sealed record InputDefinition
 
     /// <summary>The output whose last content it takes, within a sample; null when it takes none.</summary>
     public string? FromOutput { get; init; }
+
+    /// <summary>The folder of pictures that feeds it; null for every other input.</summary>
+    public PictureDefinition? Pictures { get; init; }
 
     public SampleLayout Layout { get; init; }
 

@@ -8,12 +8,14 @@ internal sealed class DatasetFiles
 
     private readonly bool _follow;
     private readonly string _root;
+    private readonly IPictureDecoder? _decoder;
 
-    private DatasetFiles(string path, string root, bool follow)
+    private DatasetFiles(string path, string root, bool follow, IPictureDecoder? decoder)
     {
         Path = path;
         _root = root;
         _follow = follow;
+        _decoder = decoder;
     }
 
     public string Path { get; }
@@ -28,13 +30,16 @@ internal sealed class DatasetFiles
 
     public ArrayFile? Labels { get; private set; }
 
-    public static DatasetFiles Open(string path, bool follow)
+    /// <summary>Names of the classes in the order of their labels; null when nothing tells them.</summary>
+    public IReadOnlyList<string>? Classes { get; private set; }
+
+    public static DatasetFiles Open(string path, bool follow, IPictureDecoder? decoder)
     {
         var full = System.IO.Path.GetFullPath(path);
         var isFolder = Directory.Exists(full);
         if (!isFolder && !File.Exists(full))
             throw DatasetErrors.Invalid($"Cannot open the dataset '{path}': there is no such file or folder.");
-        var files = new DatasetFiles(path, isFolder ? full : System.IO.Path.GetDirectoryName(full)!, follow);
+        var files = new DatasetFiles(path, isFolder ? full : System.IO.Path.GetDirectoryName(full)!, follow, decoder);
         var yaml = isFolder ? System.IO.Path.Combine(full, YamlName) : IsYaml(full) ? full : System.IO.Path.ChangeExtension(full, ".yaml");
         var data = isFolder || IsYaml(full) ? null : full;
         if (File.Exists(yaml))
@@ -56,16 +61,32 @@ internal sealed class DatasetFiles
         var beside = new Lazy<IReadOnlyList<(string Name, string File, string? Member)>>(() => Beside(data));
         var inputs = Definition.Inputs ?? [.. beside.Value.Where(b => b.Name != LabelsName).Select(b => new InputDefinition { Name = b.Name, Data = new ArrayReference(null, b.Name) })];
         if (inputs.Count == 0)
-            throw DatasetErrors.Invalid($"The dataset '{Path}' holds no array: expected a {YamlName}, one .npz, or .npy or idx files.");
-        Inputs = [.. inputs.Select(i => (i, i.Data is { } data ? Locate(data, i.Name, beside) : null))];
+            throw DatasetErrors.Invalid($"The dataset '{Path}' holds no array: expected a {YamlName}, one .npz, or .npy or idx files. A folder of pictures needs a {YamlName} that says their size: 'inputs: {{ INPUT: {{ pictures: ., width: W, height: H }} }}'.");
+        var folders = inputs.Select(i => i.Pictures is { } pictures ? OpenPictures(pictures) : null).ToArray();
+        Inputs = [.. inputs.Select((i, k) => (i, folders[k] is { } folder ? folder.Samples : i.Data is { } data ? Locate(data, i.Name, beside) : null))];
+        Classes = Definition.Classes ?? folders.FirstOrDefault(f => f?.Classes is not null)?.Classes;
         if (Definition.Labels is { } labels)
             Labels = Locate(labels, LabelsName, beside);
+        else if (folders.FirstOrDefault(f => f?.Labels is not null) is { } classified)
+            Labels = classified.Labels;
         else if ((Definition.Inputs?.All(i => i.Data is null or { File: not null }) != true || data is not null) && beside.Value.FirstOrDefault(b => b.Name == LabelsName) is { File: not null } found)
             Labels = ArrayFile.Open(found.File, found.Member);
         if (Labels is { Shape.Length: not 1 })
             throw DatasetErrors.Invalid($"The labels, {Labels.Label}, have the shape [{string.Join(',', Labels.Shape)}]; expected one number for each sample.");
         if (Labels is { Type: Graphs.ElementType.Float or Graphs.ElementType.Double or Graphs.ElementType.Float16 })
             throw DatasetErrors.Invalid($"The labels, {Labels.Label}, are {Labels.Type}; expected whole numbers, the index of each sample's class.");
+    }
+
+    private PictureFolder OpenPictures(PictureDefinition definition)
+    {
+        if (_decoder is null)
+            throw DatasetErrors.Invalid($"The dataset '{Path}' holds pictures, which are decoded where a dataset is packed and not here. Register the folder with the command line, which packs it.");
+        var folder = System.IO.Path.GetFullPath(System.IO.Path.Combine(_root, definition.Folder));
+        if (!_follow && (System.IO.Path.IsPathRooted(definition.Folder) || definition.Folder.Split('/', '\\').Contains("..")))
+            throw DatasetErrors.Invalid($"The folder '{definition.Folder}' lies outside the dataset's folder, which an uploaded dataset may not use. Put it inside and name it by a relative path.");
+        if (!Directory.Exists(folder))
+            throw DatasetErrors.Invalid($"The dataset '{Path}' names the folder of pictures '{definition.Folder}', which does not exist; paths are relative to its yaml.");
+        return PictureFolder.Open(folder, definition, _decoder, CheckInside);
     }
 
     private ArrayFile Locate(ArrayReference reference, string name, Lazy<IReadOnlyList<(string Name, string File, string? Member)>> beside)

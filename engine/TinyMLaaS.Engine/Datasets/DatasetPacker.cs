@@ -21,9 +21,10 @@ public static class DatasetPacker
     /// <param name="path">What <see cref="Dataset.Open"/> takes; links and <c>..</c> are followed.</param>
     /// <param name="archive">Where to write; left open.</param>
     /// <exception cref="Transformers.TransformRejectedException"><c>invalid-dataset</c>: it cannot be opened, or a file cannot be in a tar.</exception>
-    public static void Pack(string path, Stream archive)
+    /// <param name="pictures">Reads folders of pictures, which are packed as arrays of what was decoded; without it, a dataset with such a folder is refused.</param>
+    public static void Pack(string path, Stream archive, IPictureDecoder? pictures = null)
     {
-        var files = DatasetFiles.Open(path, follow: true);
+        var files = DatasetFiles.Open(path, follow: true, pictures);
         var names = new Dictionary<string, string>(StringComparer.Ordinal);
         ArrayFile[] arrays = [.. files.Inputs.Select(i => i.Array).OfType<ArrayFile>(), .. files.Labels is null ? [] : new[] { files.Labels }];
         foreach (var array in arrays)
@@ -36,6 +37,12 @@ public static class DatasetPacker
         }
         foreach (var (file, name) in names)
         {
+            if (arrays.First(a => a.Path == file) is { Made: not null } made)
+            {
+                using var array = Store(made, Math.Min(made.Count, files.Definition.Skip + (long)(files.Definition.Limit ?? int.MaxValue)));
+                Write(writer, name, array);
+                continue;
+            }
             using var content = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan);
             if (content.Length > LargestFile)
                 throw DatasetErrors.Invalid($"'{Path.GetFileName(file)}' is larger than 8 GiB, the most that a stored dataset's file may have; register it as an on-site dataset.");
@@ -84,6 +91,34 @@ public static class DatasetPacker
         }
     }
 
+    /// <summary>An array file of samples that are made as they are read, deleted when it is closed.</summary>
+    private static FileStream Store(ArrayFile array, long count)
+    {
+        var shape = $"({count},{string.Concat(array.SampleShape.ToArray().Select(e => $" {e},"))})";
+        var header = $"{{'descr': '{(array.Type == Graphs.ElementType.UInt8 ? "|u1" : "<i4")}', 'fortran_order': False, 'shape': {shape}, }}";
+        var length = ((10 + header.Length + 1 + 63) / 64 * 64) - 10;
+        // Made by the system with access for its owner alone.
+        var file = new FileStream(Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+        try
+        {
+            file.Write([0x93, .. "NUMPY"u8, 1, 0, (byte)length, (byte)(length >> 8)]);
+            file.Write(Encoding.ASCII.GetBytes(header.PadRight(length - 1) + "\n"));
+            foreach (var sample in array.Read(0, count))
+            {
+                file.Write(sample.Span);
+                if (file.Length > LargestFile)
+                    throw DatasetErrors.Invalid($"{array.Label} take more than 8 GiB once decoded, the most that a stored dataset's file may have; set a limit.");
+            }
+            file.Position = 0;
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
     private static JsonObject Describe(DatasetFiles files, Dictionary<string, string> names)
     {
         var yaml = new JsonObject();
@@ -122,6 +157,8 @@ public static class DatasetPacker
         }
         if (files.Labels is { } labels && (files.IsExplicit || files.Definition.Labels is not null))
             yaml["labels"] = Reference(labels, names);
+        if (files.Classes is { } classes)
+            yaml["classes"] = new JsonArray([.. classes.Select(c => (JsonNode)c)]);
         if (files.Definition.Window is { } window)
         {
             yaml["window"] = new JsonObject

@@ -1,6 +1,7 @@
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.Pictures;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Tinyml.Networks;
@@ -21,7 +22,7 @@ internal sealed record NetworkFile(byte[] Bytes, Model Model)
     }
 
     public static Dataset OpenDataset(string path) => File.Exists(path) || Directory.Exists(path)
-        ? Ask("", () => Dataset.Open(path))
+        ? Ask("", () => Dataset.Open(path, pictures: new PictureDecoder()))
         : throw new CommandException(ExitCodes.WrongInput, "file-not-found", $"There is no dataset '{path}'. Expected a folder, an .npz or a .yaml.");
 
     /// <summary>Asks the engine for something; a refusal ends the command with what it says behind <paramref name="about"/>.</summary>

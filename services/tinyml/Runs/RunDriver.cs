@@ -4,6 +4,7 @@ using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Models;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Engine.Datasets;
+using TinyMLaaS.Engine.Pictures;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Tinyml.Http;
 
@@ -75,7 +76,7 @@ internal sealed class RunDriver(ApiClient api, bool serverEndsWithUs, Terminal t
         try
         {
             await using (var file = new FileStream(archive, FileMode.Create, FileAccess.Write, FileShare.None))
-                await Task.Run(() => DatasetPacker.Pack(path, file), cancellation);
+                await Task.Run(() => DatasetPacker.Pack(path, file, new PictureDecoder()), cancellation);
             return await api.UploadAsync(archive, ArtifactKinds.Dataset, cancellation);
         }
         catch (TransformRejectedException e)
