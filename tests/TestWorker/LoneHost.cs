@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.WorkerHost.Attempts;
@@ -17,18 +16,7 @@ internal static class LoneHost
         using var busy = ChildProcess.Start(program);
         var input = Path.Combine(folder, "input.onnx");
         await File.WriteAllTextAsync(input, "net");
-        var call = new TransformCall
-        {
-            Uses = "tests/misbehave",
-            InputPath = input,
-            InputKind = "onnx",
-            With = JsonSerializer.SerializeToElement(new { how = "hang" }),
-            Datasets = new Dictionary<string, string>(),
-            ModelName = "model",
-            Recipe = [],
-            ReportPaths = [],
-            WorkFolder = Directory.CreateDirectory(Path.Combine(folder, "work")).FullName,
-        };
+        var call = Calls.Of("tests/misbehave", input, Path.Combine(folder, "work"), new { how = "hang" });
         await busy.RunAsync(call, new Teller(waiting.Id), new AttemptLog(TimeProvider.System), CancellationToken.None);
         return 0;
     }

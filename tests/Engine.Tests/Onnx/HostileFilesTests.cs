@@ -1,6 +1,4 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Google.Protobuf;
 using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
@@ -13,25 +11,8 @@ namespace TinyMLaaS.Engine.Tests.Onnx;
 /// <summary>Whatever a file holds: it is refused with a code, or read, fused and written, in little time and memory.</summary>
 public sealed class HostileFilesTests
 {
-    // On an idle machine a mutant takes milliseconds and a file made to exhaust two seconds; the rest is for what runs beside. What costs more than it may
-    // also allocates more, which is checked too and does not depend on the machine.
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
-
-    [Fact]
-    public void A_thousand_mutants_of_the_sample_network_are_refused_or_sound() =>
-        RunMutants([File.ReadAllBytes(Path.Combine(Root(), "samples", "fashion-cnn.onnx"))], 1_000, firstSeed: 1_000_000);
-
-    [Fact]
-    public void Ten_thousand_mutants_of_real_networks_are_refused_or_sound()
-    {
-        string[] networks =
-        [
-            "labelled/hand_keypoint_mlp/model.onnx", "labelled/mnist_cnn_cntk/model.onnx", "labelled/mnist_mlp_bn_pytorch/model.onnx", "labelled/kws_speechcommands_dscnn/model.onnx",
-            "unlabelled/yunet_n_dynamic.onnx", "labelled/hand_keypoint_mlp/model.onnx", "labelled/mnist_cnn_cntk/model.onnx", "unlabelled/blazeface_front_128_nhwc.onnx", "unlabelled/ultraface_rfb_320.onnx",
-            "unlabelled/silero_vad_16k_op15.onnx",
-        ];
-        RunMutants([.. networks.Select(n => File.ReadAllBytes(SharedModels.Find(n)))], 10_000, firstSeed: 0);
-    }
+    // Of the processor and not of the clock, which what runs beside would count in; even so it takes longer where others use the same caches.
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
 
     [Theory]
     [InlineData("an If in an If, 40 deep", "invalid-model")]
@@ -52,11 +33,11 @@ public sealed class HostileFilesTests
     {
         var file = Made(what);
         var allocated = GC.GetAllocatedBytesForCurrentThread();
-        var watch = Stopwatch.StartNew();
+        var before = ProcessorTime();
 
         var outcome = Outcome(file);
 
-        var (seconds, bytes) = (watch.Elapsed, GC.GetAllocatedBytesForCurrentThread() - allocated);
+        var (seconds, bytes) = (ProcessorTime() - before, GC.GetAllocatedBytesForCurrentThread() - allocated);
         TestContext.Current.TestOutputHelper?.WriteLine($"{what}: {file.Length} bytes, {seconds.TotalMilliseconds:F0} ms, {bytes >> 20} MiB allocated");
         Assert.Equal(expected, outcome);
         Assert.True(seconds < Longest, $"{seconds}");
@@ -219,49 +200,6 @@ public sealed class HostileFilesTests
         return memory.ToArray();
     }
 
-    private static void RunMutants(IReadOnlyList<byte[]> files, int count, int firstSeed)
-    {
-        var outcomes = new ConcurrentDictionary<string, int>(StringComparer.Ordinal);
-        var failures = new ConcurrentQueue<string>();
-        var (parsed, slowest, largest) = (0, 0L, 0L);
-        var gate = new Lock();
-        Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = TestContext.Current.CancellationToken }, i =>
-        {
-            var mutant = new Mutation(firstSeed + i).Of(files);
-            var isParsed = IsProtobuf(mutant);
-            var allocated = GC.GetAllocatedBytesForCurrentThread();
-            var watch = Stopwatch.StartNew();
-            string outcome;
-            try
-            {
-                outcome = Outcome(mutant);
-            }
-#pragma warning disable CA1031 // Every other exception is what is looked for.
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                outcome = "failed";
-                failures.Enqueue($"seed {firstSeed + i}: {e}");
-            }
-            var (milliseconds, bytes) = (watch.ElapsedMilliseconds, GC.GetAllocatedBytesForCurrentThread() - allocated - (4L * mutant.Length));
-            outcomes.AddOrUpdate(outcome, 1, (_, n) => n + 1);
-            lock (gate)
-            {
-                parsed += isParsed ? 1 : 0;
-                slowest = Math.Max(slowest, milliseconds);
-                largest = Math.Max(largest, bytes);
-            }
-        });
-        var summary = $"{count} mutants, {parsed} parse; {string.Join(", ", outcomes.OrderBy(o => o.Key).Select(o => $"{o.Key} {o.Value}"))}; slowest {slowest} ms; at most 4 times the file + {largest >> 20} MiB allocated";
-        TestContext.Current.TestOutputHelper?.WriteLine(summary);
-
-        Assert.True(failures.IsEmpty, string.Join('\n', failures.Take(5)));
-        Assert.True(parsed > 0.3 * count && outcomes["sound"] > 0.1 * count, summary);
-        Assert.True(slowest < Longest.TotalMilliseconds, summary);
-        // All that was allocated, not only what was held at once.
-        Assert.True(largest < 64 << 20, summary);
-    }
-
     /// <summary>What became of a file: "sound", or the code with which it was refused.</summary>
     private static string Outcome(byte[] file)
     {
@@ -282,18 +220,22 @@ public sealed class HostileFilesTests
         return "sound";
     }
 
-    private static bool IsProtobuf(byte[] file)
+    /// <summary>Time that the processor worked for this thread.</summary>
+    private static TimeSpan ProcessorTime()
     {
-        try
-        {
-            ModelProto.Parser.ParseFrom(file);
-            return true;
-        }
-        catch (InvalidProtocolBufferException)
-        {
-            return false;
-        }
+        const int threadProcessorTime = 3;
+        Assert.Equal(0, GetTime(threadProcessorTime, out var time));
+        return TimeSpan.FromSeconds(time.Seconds) + TimeSpan.FromMicroseconds(time.Nanoseconds / 1000);
     }
 
-    private static string Root([CallerFilePath] string path = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "..", ".."));
+    [DllImport("libc", EntryPoint = "clock_gettime")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int GetTime(int clock, out UnixTime time);
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct UnixTime
+    {
+        public long Seconds;
+        public long Nanoseconds;
+    }
 }

@@ -2,7 +2,7 @@ using Google.Protobuf;
 using Google.Protobuf.Collections;
 using TinyMLaaS.Engine.Onnx.Proto;
 
-namespace TinyMLaaS.Engine.Tests.Onnx;
+namespace TinyMLaaS.TestWorker;
 
 /// <summary>Damages a model file, by seed: half of the mutants byte by byte, half in what the file says.</summary>
 internal sealed class Mutation(int seed)
