@@ -18,8 +18,10 @@ internal sealed class Calibration
     /// <param name="statistics">What each tensor was seen to hold, taken here or elsewhere.</param>
     /// <param name="samples">Samples run for it.</param>
     /// <param name="percentile">Share that <see cref="CalibrationMethod.Percentile"/> keeps.</param>
-    public Calibration(IReadOnlyDictionary<string, TensorStatistics> statistics, int samples, double percentile = QuantizeOptions.DefaultPercentile)
+    /// <param name="bits">Bits that activations become.</param>
+    public Calibration(IReadOnlyDictionary<string, TensorStatistics> statistics, int samples, double percentile = QuantizeOptions.DefaultPercentile, int bits = 8)
     {
+        Bits = bits;
         Statistics = statistics;
         Samples = samples;
         _percentile = percentile;
@@ -30,6 +32,9 @@ internal sealed class Calibration
 
     /// <summary>Samples run.</summary>
     public int Samples { get; }
+
+    /// <summary>Bits that activations become.</summary>
+    public int Bits { get; }
 
     /// <summary>The range of a tensor that a method chooses; searched for once.</summary>
     public (double Minimum, double Maximum) Range(string tensor, CalibrationMethod method)
@@ -42,8 +47,8 @@ internal sealed class Calibration
                 CalibrationMethod.MinMax => (statistics.Minimum, statistics.Maximum),
                 CalibrationMethod.MovingAverage => statistics.MovingRange,
                 CalibrationMethod.Percentile => PercentileRange.Of(statistics, _percentile),
-                CalibrationMethod.Entropy => EntropyRange.Of(statistics),
-                _ => RangeSearch.LeastSquares(statistics),
+                CalibrationMethod.Entropy => EntropyRange.Of(statistics, Bits),
+                _ => RangeSearch.LeastSquares(statistics, Bits),
             });
         }
         return range;
@@ -55,7 +60,7 @@ internal sealed class Calibration
         var all = new Dictionary<string, TensorStatistics>(other.Statistics, StringComparer.Ordinal);
         foreach (var (tensor, statistics) in Statistics)
             all[tensor] = statistics;
-        return new Calibration(all, Samples, other._percentile);
+        return new Calibration(all, Samples, other._percentile, other.Bits);
     }
 
     /// <summary>
@@ -68,7 +73,9 @@ internal sealed class Calibration
     /// <param name="progress">Told the share done.</param>
     /// <param name="cancellation">Ends the work.</param>
     /// <param name="percentile">Share that <see cref="CalibrationMethod.Percentile"/> keeps.</param>
-    public static Calibration Run(Model model, IReadOnlyCollection<string> tensors, Dataset dataset, int threads, Action<double> progress, CancellationToken cancellation, double percentile = QuantizeOptions.DefaultPercentile)
+    /// <param name="bits">Bits that activations become.</param>
+    public static Calibration Run(
+        Model model, IReadOnlyCollection<string> tensors, Dataset dataset, int threads, Action<double> progress, CancellationToken cancellation, double percentile = QuantizeOptions.DefaultPercentile, int bits = 8)
     {
         var copy = OnnxFile.Read(OnnxFile.ToBytes(model));
         var known = copy.Graph.Outputs.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
@@ -100,6 +107,6 @@ internal sealed class Calibration
         }
         if (statistics.FirstOrDefault(s => s.Value.NotFinite > 0) is { Key: { } tensor, Value: { } broken })
             throw new TransformRejectedException("not-finite", $"Cannot calibrate: {broken.NotFinite} values of the tensor '{tensor}' are NaN or infinite on this dataset. Check the scale of its samples, or exclude the operators that read it.");
-        return new Calibration(statistics, samples, percentile);
+        return new Calibration(statistics, samples, percentile, bits);
     }
 }

@@ -29,7 +29,10 @@ public static class IntegerKernels
 
     /// <summary>Operators with weights that stay float in what <see cref="Rewritten"/> gives, nested graphs included, by their names.</summary>
     public static IReadOnlyList<string> LeftFloat(Model rewritten) =>
-        [.. All(rewritten.Graph).Where(n => FloatOperators.Contains(n.OpType)).Select(n => $"{n.OpType} {(n.Name.Length > 0 ? n.Name : n.Label)}")];
+        [.. FloatNodes(rewritten).Select(n => $"{n.OpType} {(n.Name.Length > 0 ? n.Name : n.Label)}")];
+
+    /// <summary>The same, as nodes.</summary>
+    internal static IEnumerable<Node> FloatNodes(Model rewritten) => All(rewritten.Graph).Where(n => FloatOperators.Contains(n.OpType));
 
     private static IEnumerable<Node> All(Graph graph) => graph.Nodes.SelectMany(n => n.Subgraphs.SelectMany(All).Prepend(n));
 }

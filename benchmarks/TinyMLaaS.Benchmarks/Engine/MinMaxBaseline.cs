@@ -57,7 +57,7 @@ internal sealed class MinMaxBaseline
             copy.Graph.AddOutput(value);
         using var session = RuntimeSession.Open(OnnxFile.ToBytes(copy), Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL, cancellation: cancellation);
         var ranges = new Dictionary<string, TensorRange>(StringComparer.Ordinal);
-        foreach (var feed in dataset.Bind(session.Inputs).Samples().SelectMany(s => s.Feeds))
+        foreach (var feed in session.Bind(dataset).Samples().SelectMany(s => s.Feeds))
         {
             var outputs = session.Run(feed);
             foreach (var (name, tensor) in session.Inputs.Select(i => i.Name).Zip(feed).Concat(session.OutputNames.Zip(outputs)).Where(t => t.Second.Type == ElementType.Float))

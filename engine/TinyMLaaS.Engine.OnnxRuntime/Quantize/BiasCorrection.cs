@@ -55,10 +55,8 @@ internal static class BiasCorrection
     /// <summary>What the operator gives less what it gives with input and weight rounded.</summary>
     private static Value AddShift(Graph graph, Node node, QuantizationParameters grid, WeightGrid weights)
     {
-        var scale = graph.AddConstant("scale", Tensor.Scalar(grid.Scale));
-        var zero = graph.AddConstant("zero", grid.Type == ElementType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
         var after = node.Next;
-        var input = graph.AddNode("DequantizeLinear", [graph.AddNode("QuantizeLinear", [node.Input(0), scale, zero], "shift_q", after), scale, zero], "shift_dq", after);
+        var input = Rounding.Add(graph, node.Input(0)!, grid, after).Rounded;
         var tensor = node.Input(1)!.Constant!;
         var weight = weights.Of(node, tensor);
         var rounded = graph.AddNode(node.OpType, [input, graph.AddConstant("shift_w", Tensor.From<float>(tensor.Shape.AsSpan(), weight.Values())), node.Input(2)], "shift_y", after);

@@ -86,7 +86,7 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
             var grid = weight.Scales.Select(s => s * input.Scale).ToArray();
             node.SetInput(2, Dequantize(Tensor.From<int>([values.Length], integers), grid, 0, bias.Name, node));
         }
-        node.SetInput(1, Dequantize(Tensor.From(tensor.Shape.AsSpan(), weight.Integers), [.. weight.Scales], weight.Axis ?? 0, node.Input(1)!.Name, node));
+        node.SetInput(1, Dequantize(weights.Bits == 4 ? Packed(tensor.Shape.AsSpan(), weight.Integers) : Tensor.From(tensor.Shape.AsSpan(), weight.Integers), [.. weight.Scales], weight.Axis ?? 0, node.Input(1)!.Name, node));
         node.Set("alpha", null);
         node.Set("beta", null);
     }
@@ -117,13 +117,12 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
         var before = tensor.Producer is { } producer ? producer.Next : graph.First;
         var scale = Scale(grid.Scale);
         var zero = Zero(grid.Type, grid.ZeroPoint, 0);
-        var quantized = graph.AddNode("QuantizeLinear", [tensor, scale, zero], $"{tensor.Name}_q", before);
-        var output = graph.AddNode("DequantizeLinear", [quantized, scale, zero], $"{tensor.Name}_dq", before);
+        var (quantized, output) = Rounding.Add(graph, tensor, grid, scale, zero, before);
         _rounded.Add(name, (output, grid));
         if (plan.IsMadeByInteger(tensor))
         {
             graph.Replace(tensor, output);
-            quantized.Producer!.SetInput(0, tensor);
+            quantized.SetInput(0, tensor);
             return;
         }
         foreach (var use in tensor.Uses.ToArray())
@@ -131,6 +130,15 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
             if (plan.IsInteger(use.Node) && QuantizationPlan.ActivationInputs(use.Node).Contains(use.Index))
                 use.Node.SetInput(use.Index, output);
         }
+    }
+
+    /// <summary>Two integers a byte, the first in the low half.</summary>
+    private static Tensor Packed(ReadOnlySpan<long> shape, ReadOnlySpan<sbyte> integers)
+    {
+        var bytes = new byte[ElementType.Int4.ByteLength(integers.Length)];
+        for (var i = 0; i < integers.Length; i++)
+            bytes[i / 2] |= (byte)((integers[i] & 0xF) << (i % 2 * 4));
+        return Tensor.FromBytes(ElementType.Int4, shape, bytes);
     }
 
     private Value Scale(float scale)
@@ -150,6 +158,7 @@ internal sealed class QdqWriter(Graph graph, QuantizationPlan plan, IReadOnlyDic
         var content = type switch
         {
             ElementType.UInt8 => Tensor.From<byte>(shape, [.. Enumerable.Repeat((byte)zero, count)]),
+            ElementType.Int4 => Tensor.FromBytes(ElementType.Int4, shape, new byte[ElementType.Int4.ByteLength(count)]),
             ElementType.Int8 => Tensor.From<sbyte>(shape, [.. Enumerable.Repeat((sbyte)zero, count)]),
             _ => Tensor.From<int>(shape, [.. Enumerable.Repeat(zero, count)]),
         };

@@ -66,7 +66,7 @@ internal sealed class QuantizationDraft
                 .Select(t => Range(t, calibration, choice.MethodOf(t.Name))).ToArray();
             if (given.Length == 0 && ranges.Length == 0)
                 continue;
-            var shared = given.Length > 0 ? given[0].Grid!.Value : QuantizationParameters.Asymmetric(ranges.Min(r => r.Minimum), ranges.Max(r => r.Maximum));
+            var shared = given.Length > 0 ? given[0].Grid!.Value : QuantizationParameters.Asymmetric(ranges.Min(r => r.Minimum), ranges.Max(r => r.Maximum), bits: calibration.Bits);
             foreach (var tensor in group)
                 result.TryAdd(tensor, shared);
         }

@@ -45,7 +45,7 @@ internal sealed class QuantizationSearch
     private byte[] _fused;
     private QuantizationFacts _facts;
     private Calibration _calibration;
-    private readonly WeightGrid _weights;
+    private WeightGrid _weights;
     private readonly NodeWork _work;
     private readonly OutputError _error;
     private readonly Dictionary<string, double> _alone = new(StringComparer.Ordinal);
@@ -85,6 +85,9 @@ internal sealed class QuantizationSearch
     /// <summary>The float network that the choice is for: the fused one, or it with equalized channels.</summary>
     public byte[] Network => _fused;
 
+    /// <summary>How its weights become integers.</summary>
+    public WeightGrid Weights => _weights;
+
     /// <summary>What the tensors of <see cref="Network"/> hold.</summary>
     public Calibration Calibration => _calibration;
 
@@ -105,6 +108,7 @@ internal sealed class QuantizationSearch
         search.Error = search.Measure(search.Choice);
         if (equalize)
             search.Equalize();
+        search.ChooseScales();
         search.ChooseRanges(progress);
         search.CorrectBiases(dataset, cancellation);
         search.ChooseFloat(progress);
@@ -115,6 +119,17 @@ internal sealed class QuantizationSearch
     private QuantizationDraft Draft(QuantizationChoice choice) => new(_facts, _excluded, _calibration, choice, _weights);
 
     private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _weights).Write());
+
+    /// <summary>With 4 bits, scales that cut the largest weights may serve better; with 8 they never did.</summary>
+    private void ChooseScales()
+    {
+        if (_weights.Bits == 8)
+            return;
+        var weights = _weights with { IsLeastSquares = true };
+        var error = _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, Choice, weights).Write());
+        if (error.Cost < Error.Cost * (1 - LeastGain))
+            (_weights, Error) = (weights, error);
+    }
 
     /// <summary>Takes the equalized network where rounding disturbs its outputs less than the network's own.</summary>
     private void Equalize()
@@ -315,15 +330,12 @@ internal sealed class QuantizationSearch
     private static void Round(Graph graph, Value tensor, QuantizationParameters grid, HashSet<(string, int)>? readers)
     {
         var before = tensor.Producer is { } producer ? producer.Next : graph.First;
-        var scale = graph.AddConstant("scale", Tensor.Scalar(grid.Scale));
-        var zero = graph.AddConstant("zero", grid.Type == ElementType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
         var uses = tensor.Uses.Where(u => readers is null || readers.Contains((QuantizationDraft.Key(u.Node) ?? "", u.Index))).ToArray();
-        var quantized = graph.AddNode("QuantizeLinear", [tensor, scale, zero], $"{tensor.Name}_q", before);
-        var output = graph.AddNode("DequantizeLinear", [quantized, scale, zero], $"{tensor.Name}_dq", before);
+        var (quantized, output) = Rounding.Add(graph, tensor, grid, before);
         if (readers is null && graph.WhyNotReplace(tensor, output) is null)
         {
             graph.Replace(tensor, output);
-            quantized.Producer!.SetInput(0, tensor);
+            quantized.SetInput(0, tensor);
             return;
         }
         foreach (var use in uses)

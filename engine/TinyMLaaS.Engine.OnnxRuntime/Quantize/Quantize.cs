@@ -24,8 +24,8 @@ public sealed class Quantize : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/quantize",
-        Version = "7",
-        Summary = "Makes weights and activations 8-bit integers, with ranges measured on samples.",
+        Version = "8",
+        Summary = "Makes weights and activations integers of 8 or 4 bits, with ranges measured on samples.",
         Accepts = ["onnx"],
         Produces = "onnx",
         Datasets = new Dictionary<string, bool> { [CalibrateRole] = true },
@@ -44,8 +44,10 @@ public sealed class Quantize : ITransformer
         var sealedInputs = NodeNames.SealWeights(model.Graph);
         PassRunner.Run(model, FusePasses.All, new PassContext(excluded.Contains, cancellation));
         var keys = excluded.Select(QuantizationDraft.Key).OfType<string>().ToHashSet(StringComparer.Ordinal);
+        if (options.WeightBits == 4)
+            OpsetRaise.Apply(model);
         var fused = OnnxFile.ToBytes(model);
-        var weights = new WeightGrid(options.PerChannel, options.ReducedRange);
+        var weights = new WeightGrid(options.PerChannel, options.ReducedRange, options.WeightBits);
         var choice = new QuantizationChoice(options.Calibration == CalibrationMethod.Auto ? CalibrationMethod.Mse : options.Calibration);
         var plan = QuantizationDraft.OnCopy(fused, keys, null, choice, weights).Plan;
         var output = Path.Combine(request.WorkFolder, "quantized.onnx");
@@ -64,12 +66,12 @@ public sealed class Quantize : ITransformer
         if (!request.Datasets.TryGetValue(CalibrateRole, out var dataset))
             throw new TransformRejectedException("missing-dataset", "Cannot quantize without samples: give a dataset in the role 'calibrate'.");
         progress.Report(new TransformProgress(0.05, "calibrating"));
-        var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation, options.Percentile);
+        var calibration = Calibration.Run(model, Watched(plan), dataset, threads: 1, Steps(progress, 0.05, 0.4, "calibrating"), cancellation, options.Percentile, options.ActivationBits);
         var search = options.Calibration != CalibrationMethod.Auto ? null
             : QuantizationSearch.Run(fused, keys, calibration, dataset, weights, options.Equalize, Steps(progress, 0.4, 0.85, "measuring errors"), cancellation);
         cancellation.ThrowIfCancellationRequested();
         if (search is not null)
-            (fused, calibration) = (search.Network, search.Calibration);
+            (fused, calibration, weights) = (search.Network, search.Calibration, search.Weights);
         progress.Report(new TransformProgress(0.85, "writing integers"));
         var draft = QuantizationDraft.OnCopy(fused, keys, calibration, search?.Choice ?? choice, weights);
         var tensors = Tensors(draft, calibration, search?.Choice ?? choice);
@@ -81,18 +83,21 @@ public sealed class Quantize : ITransformer
         progress.Report(new TransformProgress(0.9, "checking in ONNX Runtime"));
         var rewritten = IntegerKernels.Rewritten(bytes, request.WorkFolder);
         var floats = IntegerKernels.LeftFloat(rewritten);
+        var inFloat = ComputedInFloat(draft, rewritten, options);
+        integer.ExceptWith(inFloat.Select(l => QuantizationDraft.Key(l.Node)).OfType<string>());
         var timeRatio = SpeedEstimate.Ratio(NodeWork.Measure(fused, dataset, cancellation), integer, IntegerKernels.Rewritten(fused, request.WorkFolder).Graph.Count, rewritten.Graph.Count);
         File.WriteAllBytes(output, bytes);
         report["after"] = NetworkFigures.Of(bytes.Length, draft.Model);
         report["unchanged"] = false;
         report["estimatedTimeRatio"] = Math.Round(timeRatio, 2);
-        report["warnings"] = Warnings(original.Length, bytes.Length, timeRatio);
+        report["warnings"] = Warnings(original.Length, bytes.Length, timeRatio, options.WeightBits == 4 ? inFloat.Count : 0);
         report["noLongerInputs"] = sealedInputs;
         report["calibration"] = new JsonObject { ["method"] = Name(options.Calibration), ["samples"] = calibration.Samples };
         if (search is not null)
             report["search"] = Search(search);
         report["quantized"] = layers;
         report["leftFloat"] = leftFloat;
+        report["computedInFloat"] = new JsonArray([.. inFloat.Select(l => (JsonNode)new JsonObject { ["node"] = l.Node.Label, ["operator"] = l.Node.OpType, ["reason"] = l.Reason })]);
         report["floatKernels"] = new JsonArray([.. floats.Select(f => (JsonNode)f)]);
         report["tensors"] = tensors;
         return new TransformResult
@@ -107,6 +112,20 @@ public sealed class Quantize : ITransformer
     private static HashSet<string> Watched(QuantizationPlan plan) =>
         [.. plan.Tensors.Concat(plan.Nodes.SelectMany(n => n.Outputs).OfType<Value>()).Select(t => t.Name)];
 
+    /// <summary>Operators whose weights are integers in the file and that ONNX Runtime computes with floats all the same, as the graph shows that it makes of the file.</summary>
+    private static List<(Node Node, string Reason)> ComputedInFloat(QuantizationDraft draft, Model rewritten, QuantizeOptions options)
+    {
+        var floats = IntegerKernels.FloatNodes(rewritten).ToArray();
+        var names = floats.Select(n => n.Name).Where(n => n.Length > 0).ToHashSet(StringComparer.Ordinal);
+        var outputs = floats.SelectMany(n => n.Outputs).OfType<Value>().Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
+        return
+        [
+            .. draft.Layers.Where(l => names.Contains(l.Node.Name) || l.Node.Outputs.OfType<Value>().Any(o => outputs.Contains(o.Name)) || outputs.Contains(l.Output)).Select(l => (l.Node, options.WeightBits == 4
+                ? $"read off what ONNX Runtime makes of the file: it has no kernel for a {l.Node.OpType} with weights of 4 bits, brings them back to floats and computes with these"
+                : "read off what ONNX Runtime makes of the file: it found no integer kernel for this operator between what stands before and after it")),
+        ];
+    }
+
     /// <summary>A few messages in all, however often the share is told.</summary>
     internal static Action<double> Steps(IProgress<TransformProgress> progress, double from, double to, string message)
     {
@@ -120,11 +139,13 @@ public sealed class Quantize : ITransformer
         };
     }
 
-    private static JsonArray Warnings(long before, long after, double timeRatio)
+    private static JsonArray Warnings(long before, long after, double timeRatio, int inFloat)
     {
         var warnings = new JsonArray();
         if (after >= before)
             warnings.Add(string.Create(CultureInfo.InvariantCulture, $"The quantized network is no smaller: {after} bytes, after {before}. Scales and zero points take more than the weights save."));
+        if (inFloat > 0)
+            warnings.Add(string.Create(CultureInfo.InvariantCulture, $"ONNX Runtime computes {inFloat} operators with weights of 4 bits in floats: the file is smaller and no faster. Use weights of 8 bits for speed."));
         if (timeRatio > 1)
             warnings.Add(string.Create(CultureInfo.InvariantCulture, $"The quantized network is probably slower on x86: its operators are estimated to take {timeRatio:F2} times as long. Compare latencies before you use it for speed."));
         return warnings;
@@ -160,6 +181,7 @@ public sealed class Quantize : ITransformer
             {
                 ["name"] = tensor.Name,
                 ["type"] = grid.Type == ElementType.UInt8 ? "uint8" : "int8",
+                ["bits"] = grid.Bits,
                 ["scale"] = grid.Scale,
                 ["zeroPoint"] = grid.ZeroPoint,
                 ["method"] = Name(choice.MethodOf(tensor.Name)),

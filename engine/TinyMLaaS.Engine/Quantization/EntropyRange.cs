@@ -2,26 +2,24 @@ namespace TinyMLaaS.Engine.Quantization;
 
 /// <summary>
 /// The range with the least information lost, as TensorRT's calibration defines it (S. Migacz, "8-bit inference with TensorRT", GTC 2017): of all thresholds the one whose clipped distribution of
-/// magnitudes lies closest to itself rounded to 128 levels, by Kullback-Leibler divergence. Many bins matter: with no more bins than levels there is nothing to choose.
+/// magnitudes lies closest to itself rounded to half as many levels as integers, 128 for 8 bits, by Kullback-Leibler divergence. Many bins matter: with no more bins than levels there is nothing to choose.
 /// </summary>
 public static class EntropyRange
 {
-    /// <summary>Levels that a magnitude is rounded to: 8 bits for both signs.</summary>
-    public const int Levels = 128;
-
     // Where the rounded distribution has nothing and the other has something, the divergence would be infinite.
     private const double Smoothing = 1e-4;
 
     /// <summary>The range from minus to plus the best threshold, within what was observed. Exact zeros do not count: every grid holds them.</summary>
-    public static (double Minimum, double Maximum) Of(TensorStatistics statistics)
+    public static (double Minimum, double Maximum) Of(TensorStatistics statistics, int bits = 8)
     {
+        var levels = 1 << (bits - 1);
         var magnitudes = Magnitudes(statistics);
         var used = Array.FindLastIndex(magnitudes, m => m > 0) + 1;
         var best = (Bins: used, Divergence: double.PositiveInfinity);
         // From the widest down, so that of equals the one that clips less is taken.
-        for (var bins = used; bins >= Levels; bins--)
+        for (var bins = used; bins >= levels; bins--)
         {
-            var divergence = Divergence(magnitudes, bins);
+            var divergence = Divergence(magnitudes, bins, levels);
             if (divergence < best.Divergence)
                 best = (bins, divergence);
         }
@@ -39,16 +37,16 @@ public static class EntropyRange
         return result;
     }
 
-    private static double Divergence(double[] magnitudes, int bins)
+    private static double Divergence(double[] magnitudes, int bins, int levels)
     {
         var outside = 0d;
         for (var i = bins; i < magnitudes.Length; i++)
             outside += magnitudes[i];
         Span<double> rounded = stackalloc double[bins];
         double sum = outside, roundedSum = 0;
-        for (var level = 0; level < Levels; level++)
+        for (var level = 0; level < levels; level++)
         {
-            var (from, to) = (level * bins / Levels, (level + 1) * bins / Levels);
+            var (from, to) = (level * bins / levels, (level + 1) * bins / levels);
             var (total, filled) = (0d, 0);
             for (var i = from; i < to; i++)
             {

@@ -89,8 +89,9 @@ public sealed class QuantizedWeight
     /// <param name="shape">Extents.</param>
     /// <param name="axis">Axis of the output channels; null for one scale.</param>
     /// <param name="largest">The largest integer, 1 to 127.</param>
+    /// <param name="isLeastSquares">Whether a slice's scale is the one of the least squared error; otherwise it keeps the largest weight.</param>
     /// <exception cref="ArgumentException">A value is not finite.</exception>
-    public static QuantizedWeight Of(ReadOnlySpan<float> weights, ReadOnlySpan<long> shape, int? axis, int largest = 127)
+    public static QuantizedWeight Of(ReadOnlySpan<float> weights, ReadOnlySpan<long> shape, int? axis, int largest = 127, bool isLeastSquares = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(largest, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(largest, 127);
@@ -106,6 +107,8 @@ public sealed class QuantizedWeight
         var greatest = magnitudes.DefaultIfEmpty().Max();
         for (var channel = 0; channel < magnitudes.Length; channel++)
             result._scales[channel] = QuantizationParameters.Symmetric((magnitudes[channel] > 0 ? magnitudes[channel] : greatest) * (127d / largest)).Scale;
+        if (isLeastSquares)
+            result.Shrink();
         result.Round();
         return result;
     }
@@ -134,6 +137,33 @@ public sealed class QuantizedWeight
             result[i] = (int)Math.Round(bias[i] / (double)(inputScale * _scales[_scales.Length == 1 ? 0 : i]), MidpointRounding.ToEven);
         Bias = result;
         return result;
+    }
+
+    /// <summary>Takes for each slice the share of its scale, down to half, with the least squared error: few integers are worth more near 0, where most weights are, than out where the largest one is.</summary>
+    private void Shrink()
+    {
+        const int steps = 25;
+        var errors = new double[_scales.Length];
+        var (least, shares) = (new double[_scales.Length], new double[_scales.Length]);
+        for (var step = 0; step <= steps; step++)
+        {
+            var share = 1 - (step * 0.5 / steps);
+            Array.Clear(errors);
+            for (var i = 0; i < _weights.Length; i++)
+            {
+                var channel = Channel(i);
+                var scale = _scales[channel] * share;
+                var error = _weights[i] - (Math.Clamp(Math.Round(_weights[i] / scale), -_largest, _largest) * scale);
+                errors[channel] += error * error;
+            }
+            for (var channel = 0; channel < errors.Length; channel++)
+            {
+                if (step == 0 || errors[channel] < least[channel])
+                    (least[channel], shares[channel]) = (errors[channel], share);
+            }
+        }
+        for (var channel = 0; channel < errors.Length; channel++)
+            _scales[channel] = (float)(_scales[channel] * shares[channel]);
     }
 
     private void Round()

@@ -10,11 +10,11 @@ public static class RangeSearch
     private const double SmallestShare = 0.2;
 
     /// <summary>The range with the least error, each end between 20 % and all of the observed one; the ends are moved in turn until neither gains.</summary>
-    public static (double Minimum, double Maximum) LeastSquares(TensorStatistics statistics)
+    public static (double Minimum, double Maximum) LeastSquares(TensorStatistics statistics, int bits = 8)
     {
         var low = Math.Min(statistics.Minimum, 0);
         var high = Math.Max(statistics.Maximum, 0);
-        var best = (Low: 1d, High: 1d, Error: ExpectedError(statistics, QuantizationParameters.Asymmetric(low, high)));
+        var best = (Low: 1d, High: 1d, Error: ExpectedError(statistics, QuantizationParameters.Asymmetric(low, high, bits: bits)));
         for (var (round, gained) = (0, true); gained && round < 4; round++)
         {
             gained = false;
@@ -30,7 +30,7 @@ public static class RangeSearch
 
         bool Try(double lowShare, double highShare)
         {
-            var error = ExpectedError(statistics, QuantizationParameters.Asymmetric(low * lowShare, high * highShare));
+            var error = ExpectedError(statistics, QuantizationParameters.Asymmetric(low * lowShare, high * highShare, bits: bits));
             if (error >= best.Error)
                 return false;
             best = (lowShare, highShare, error);

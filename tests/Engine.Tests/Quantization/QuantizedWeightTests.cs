@@ -4,6 +4,23 @@ namespace TinyMLaaS.Engine.Tests.Quantization;
 
 public sealed class QuantizedWeightTests
 {
+    [Fact]
+    public void Takes_the_scales_of_the_least_squared_error_if_asked()
+    {
+        var random = new Random(2);
+        float[] weights = [.. Enumerable.Range(0, 600).Select(_ => MathF.Pow((random.NextSingle() * 2) - 1, 3))];
+        double Error(int row, double scale) => weights.Skip(row * 200).Take(200).Sum(w => Math.Pow(w - (Math.Clamp(Math.Round(w / scale), -7, 7) * scale), 2));
+        var whole = QuantizedWeight.Of(weights, [3, 200], 0, 7);
+        var best = QuantizedWeight.Of(weights, [3, 200], 0, 7, isLeastSquares: true);
+        for (var row = 0; row < 3; row++)
+        {
+            // Every scale between half and the whole one, in steps ten times as fine.
+            var least = Enumerable.Range(0, 251).Min(i => Error(row, whole.Scales[row] * (0.5 + (i / 500d))));
+            Assert.InRange(Error(row, best.Scales[row]), least, least * 1.02);
+            Assert.InRange(Error(row, best.Scales[row]), 0, Error(row, whole.Scales[row]) * 0.9);
+        }
+    }
+
     [Theory]
     [InlineData(0, new[] { 1f, 0.5f }, new sbyte[] { 127, -64, 0, 127, 2, -127 })]
     [InlineData(1, new[] { 1f, 0.5f, 0.5f }, new sbyte[] { 127, -127, 0, 64, 2, -127 })]
