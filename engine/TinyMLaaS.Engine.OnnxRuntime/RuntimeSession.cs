@@ -153,7 +153,8 @@ public sealed class RuntimeSession : IDisposable
         _runOptions.Dispose();
     }
 
-    private string? WhyNotCarry(SampleInput input, string output)
+    /// <summary>Why what an output gives cannot go into an input, or null.</summary>
+    internal string? WhyNotCarry(SampleInput input, string output)
     {
         if (!OutputNames.Contains(output))
             return $"The dataset carries the output '{output}' into the input '{input.Name}', but the network has no such output; it has {string.Join(", ", OutputNames.Select(o => $"'{o}'"))}.";

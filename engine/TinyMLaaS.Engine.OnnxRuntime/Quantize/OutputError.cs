@@ -27,7 +27,8 @@ internal sealed class OutputError
         _cancellation = cancellation;
         using var session = RuntimeSession.Open(model, Level, cancellation: cancellation);
         _outputs = [.. session.OutputNames.Where(o => session.OutputType(o) == ElementType.Float)];
-        _feeds = Spread(session.Bind(dataset), feeds);
+        var bound = session.Bind(dataset);
+        _feeds = StoredState.Find(session, bound, feeds) ?? Spread(bound, feeds);
         _signals = new double[_outputs.Length];
         foreach (var feed in _feeds)
         {

@@ -3,6 +3,7 @@ using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.OnnxRuntime;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
+using TinyMLaaS.Engine.Tests.Datasets;
 using TinyMLaaS.Engine.Transformers;
 
 namespace TinyMLaaS.Engine.Tests.OnnxRuntime;
@@ -37,6 +38,34 @@ public sealed class SpeechDetectorTests : IDisposable
             .Select(f => f!["node"]!.GetValue<string>()).Order(StringComparer.Ordinal));
         Assert.Contains(report["leftFloat"]!.AsArray(), f => f!["operator"]!.GetValue<string>() == "LSTM");
         Assert.All(report["leftFloat"]!.AsArray(), f => Assert.NotEqual("", f!["reason"]!.GetValue<string>()));
+    }
+
+    [Fact]
+    public void Measures_with_its_own_state_where_the_samples_hold_the_float_networks()
+    {
+        // Chunk by chunk with the state that the float network had: so measured, all integers are 17.8 dB, and 11.9 dB once they hand on a state of their own.
+        var (quantized, report) = Quantized(Chunks(i => i));
+        Assert.Equal(9 * 41, report["search"]!["feeds"]!.GetValue<int>());
+        Assert.InRange(Sqnr(quantized, Clips()), 14.2, 200);
+        Assert.Equal(9, RightClips(quantized));
+        // In another order no chunk goes on where the one before ended.
+        Assert.Equal(64, Quantized(Chunks(i => i * 100 % 369)).Report["search"]!["feeds"]!.GetValue<int>());
+    }
+
+    private Dataset Chunks(Func<int, int> order)
+    {
+        using var session = RuntimeSession.Open(File.ReadAllBytes(Network), cancellation: Cancellation);
+        var chunks = new List<(float[] Input, float[] State)>();
+        foreach (var chunk in session.Bind(Clips()).Samples().SelectMany(s => s.Feeds))
+        {
+            chunks.Add((session.Fed(chunk)[0].As<float>().ToArray(), session.Fed(chunk)[1].As<float>().ToArray()));
+            session.Run(chunk);
+        }
+        var ordered = Enumerable.Range(0, chunks.Count).Select(i => chunks[order(i)]).ToArray();
+        return Dataset.Open(_folder.Write($"chunks-{order(1)}.npz", ArrayWriter.Npz(
+            ("input", ArrayWriter.Npy<float>("<f4", [ordered.Length, 576], [.. ordered.SelectMany(c => c.Input)])),
+            ("state", ArrayWriter.Npy<float>("<f4", [ordered.Length, 2, 1, 128], [.. ordered.SelectMany(c => c.State)])),
+            ("sr", ArrayWriter.Npy<long>("<i8", [ordered.Length], [.. ordered.Select(_ => 16000L)])))));
     }
 
     [Fact]
