@@ -304,6 +304,40 @@ public sealed class QuantizeTests : IDisposable
         Assert.Equal(2, report["floatKernels"]!.AsArray().Count);
     }
 
+    [Fact]
+    public void Raises_the_scale_of_weights_whose_bias_would_leave_the_accumulator_no_room()
+    {
+        // Inputs of a thousandth and a bias of a thousand: on the grid of scale(x) * scale(w) it would be 3e12.
+        const string graph = "in x: float[N,2]\nconst w: float[2,2] = 0.01 0.02 1 2\nconst b: float[2] = 1000 0.001\ny = Gemm(x, w, b) @g transB=1\nout y";
+        var data = Dataset.Open(_folder.Write("bias/x.npy", ArrayWriter.Npy<float>("<f4", [2, 2], 0.001f, 0.0005f, 0.0002f, 0.0008f)));
+        var (original, quantized, report) = TransformText(graph, data, """{"calibration":"min-max"}""");
+        Assert.Equal(1, report["quantized"]!.AsArray().Single()!["raisedScales"]!.GetValue<int>());
+        var bias = OnnxFile.Read(quantized).Graph.Nodes.Single(n => n.Is("Gemm")).Input(2)!.Producer!.Input(0)!.Constant!.As<int>().ToArray();
+        Assert.InRange(bias[0], 1 << 29, 1 << 30);
+        Assert.InRange(Sqnr(original, quantized, data), 60, 200);
+    }
+
+    [Fact]
+    public void Pins_what_a_sigmoid_makes_to_its_range_and_leaves_a_softmax_float()
+    {
+        const string graph = """
+            in x: float[N,4]
+            const w: float[4,4] ~ 1
+            const v: float[4,4] ~ 2
+            a = Gemm(x, w)
+            s = Sigmoid(a)
+            b = Gemm(s, v)
+            t = Softmax(b)
+            y = Gemm(t, w)
+            out y
+            """;
+        var (_, quantized, report) = TransformText(graph, Samples(16, 4), """{"calibration":"min-max"}""");
+        var sigmoid = report["tensors"]!.AsArray().Single(t => t!["name"]!.GetValue<string>() == "s")!;
+        Assert.Equal((0, 1), (sigmoid["zeroPoint"]!.GetValue<int>(), Math.Round(sigmoid["maximum"]!.GetValue<double>(), 6)));
+        Assert.Contains("QLinearSigmoid", Kernels(quantized));
+        Assert.Contains("Softmax", Kernels(quantized));
+    }
+
     [Theory]
     [InlineData("b = Conv(a, w) @kept group=2")]
     [InlineData("c = Conv(a, w) @kept group=2\nb = Relu(c)")]
