@@ -1,4 +1,5 @@
 using System.Text.Json;
+using TinyMLaaS.Engine.Graphs;
 using TinyMLaaS.Engine.Onnx;
 using TinyMLaaS.Engine.Tests.Graphs;
 using TinyMLaaS.Engine.Transformers;
@@ -35,12 +36,47 @@ public sealed class FuseTests
         var expected = Oracle.Run(original, inputs);
 
         // Outputs differ by float error only; what adds up over a network is measured against its largest output.
-        // One network, whose many gates are folded as factors, was measured at 1.1 times the bound of all others.
         var largest = expected.Values.SelectMany(v => v).Max(Math.Abs);
-        var share = Path.GetFileName(file) == "ppocr_v4_det.onnx" ? 2e-5f : 1e-5f;
-        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, Math.Max(1e-5f, share * largest));
+        var allowed = Math.Max(1e-5f, 1e-5f * largest);
+        // One network magnifies rounding: it answers by more to the last bit of its input. Then that is the bound.
+        if (Path.GetFileName(file) == "ppocr_v4_det.onnx")
+        {
+            allowed = AnswerToTheLastBit(original, path, expected);
+            Assert.InRange(allowed, 2e-5f * largest, 2e-4f * largest);
+        }
+        Oracle.AssertClose(expected, Oracle.Run(fused, inputs), 1e-4f, allowed);
         // What opset 13 takes as inputs were attributes, which is a few bytes shorter.
         Assert.True(fused.Length <= original.Length * 1.001, $"{fused.Length} bytes of {original.Length}");
+    }
+
+    // As many nodes as were left when this was written, and as many of them Transposes: the five and two of the exports with channels last stand at inputs and outputs.
+    [Theory]
+    [InlineData("labelled/ad_toycar_autoencoder/model.onnx", 19, 0)]
+    [InlineData("labelled/ic_cifar10_resnet8/model.onnx", 23, 0)]
+    [InlineData("labelled/kws_speechcommands_dscnn/model.onnx", 22, 0)]
+    [InlineData("labelled/mnist_cnn_cntk/model.onnx", 8, 0)]
+    [InlineData("labelled/mnist_mlp_bn_pytorch/model.onnx", 3, 0)]
+    [InlineData("labelled/person_presence_fastestdet/model.onnx", 182, 0)]
+    [InlineData("labelled/vww_person_mobilenetv1/model.onnx", 58, 0)]
+    [InlineData("unlabelled/blazeface_front_128_nhwc.onnx", 99, 5)]
+    [InlineData("unlabelled/mlsd_320_tiny_mobilenetv2.onnx", 97, 2)]
+    [InlineData("unlabelled/ppocr_v2_cls_mobilenetv3.onnx", 179, 0)]
+    [InlineData("unlabelled/ppocr_v4_det.onnx", 269, 0)]
+    [InlineData("unlabelled/ppocr_v4_rec_svtr.onnx", 341, 9)]
+    [InlineData("unlabelled/silero_vad_16k_op15.onnx", 139, 0)]
+    [InlineData("unlabelled/speech_embedding_cnn.onnx", 65, 0)]
+    [InlineData("unlabelled/ultraface_rfb_320.onnx", 160, 8)]
+    [InlineData("unlabelled/yunet_n_320.onnx", 109, 6)]
+    [InlineData("unlabelled/yunet_n_dynamic.onnx", 115, 12)]
+    public void Real_networks_keep_no_more_nodes_than_before(string file, int nodes, int transposes)
+    {
+        using var folder = new TemporaryFolder();
+        var left = All(OnnxFile.Read(Run(SharedModels.Find(file), folder.Path).OutputPath!).Graph).ToList();
+
+        Assert.InRange(left.Count, 1, nodes);
+        Assert.InRange(left.Count(n => n.Is("Transpose")), 0, transposes);
+
+        static IEnumerable<Node> All(Graph graph) => graph.Nodes.SelectMany(n => n.Subgraphs.SelectMany(All).Prepend(n));
     }
 
     [Theory]
@@ -155,6 +191,21 @@ public sealed class FuseTests
         var path = Save(folder);
 
         Assert.Throws<OperationCanceledException>(() => new Fuse().Transform(Request(path, folder.Path, null), new Progress<TransformProgress>(), new CancellationToken(canceled: true)));
+    }
+
+    /// <summary>The largest change of an output when every value of the input goes up or down by its last bit.</summary>
+    private static float AnswerToTheLastBit(byte[] network, string path, SortedDictionary<string, float[]> expected)
+    {
+        var random = new Random(8);
+        var moved = Oracle.Inputs(network, seed: 6, path);
+        foreach (var input in moved.Values)
+        {
+            var values = input.GetTensorMutableDataAsSpan<float>();
+            for (var i = 0; i < values.Length; i++)
+                values[i] = random.Next(2) == 0 ? MathF.BitIncrement(values[i]) : MathF.BitDecrement(values[i]);
+        }
+        var got = Oracle.Run(network, moved);
+        return expected.Max(o => o.Value.Zip(got[o.Key], (a, b) => Math.Abs(a - b)).Max());
     }
 
     private static string Save(TemporaryFolder folder)
