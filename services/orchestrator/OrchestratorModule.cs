@@ -51,6 +51,7 @@ public sealed class OrchestratorModule : ServiceModule
             repository.RegisterQuerySagaRepository<PipelineRun, PipelineRunReadContextFactory>();
         });
         bus.AddConsumer<WorkerAnnouncedConsumer>();
+        bus.AddRequestClient<OfferStep>(RequestTimeout.After(s: 10));
     }
 
     /// <inheritdoc/>

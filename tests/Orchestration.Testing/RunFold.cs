@@ -17,7 +17,7 @@ internal sealed class RunFold
     private readonly List<InvariantViolation> _violations = [];
     private long _fence;
     private long _sequence;
-    private int? _lostLast;
+    private (int Step, double Progress, string? Activity)? _lostLast;
     private string? _ended;
 
     private RunFold(PipelineRun run)
@@ -185,19 +185,22 @@ internal sealed class RunFold
         if (Newest(entry, lost.Step, lost.Fence, AttemptStates.Offered, AttemptStates.Running) is not ({ } step, { } attempt))
             return;
         attempt.End(AttemptStates.Lost, entry.At);
+        _lostLast = (lost.Step, step.Progress, step.Activity);
         step.Reset(StepStates.Pending);
-        _lostLast = lost.Step;
     }
 
-    private void Fail(RunEvent entry, RunFailed failed, int? lostLast)
+    private void Fail(RunEvent entry, RunFailed failed, (int Step, double Progress, string? Activity)? lostLast)
     {
         // Losses that use a step's attempts up have no step.failed: the run's failure says it, with the loss right before.
         if (!Steps.Values.Any(s => s.State == StepStates.Failed))
         {
-            if (lostLast is { } position && (failed.Step is null ? Steps[position].EvaluatesAfter is not null : failed.Step == position))
+            if (lostLast is { } lost && (failed.Step is null ? Steps[lost.Step].EvaluatesAfter is not null : failed.Step == lost.Step))
             {
-                Steps[position].State = StepStates.Failed;
-                Steps[position].Failure = failed.Failure;
+                var step = Steps[lost.Step];
+                step.State = StepStates.Failed;
+                step.Failure = failed.Failure;
+                // It stays as far as it came: there is no other attempt that would begin again.
+                (step.Progress, step.Activity) = (lost.Progress, lost.Activity);
             }
             else
             {

@@ -10,7 +10,7 @@ using TinyMLaaS.Orchestrator.Storage;
 namespace TinyMLaaS.Orchestrator.Dispatching;
 
 /// <summary>Releases waiting steps to their pools against free slots: higher priority first, then the older run.</summary>
-internal sealed class Dispatcher(IServiceScopeFactory scopes, IBus bus, WorkerPools pools, RunChanges changes, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
+internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools, RunChanges changes, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
 {
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
@@ -40,7 +40,7 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, IBus bus, WorkerPo
         var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
         var busy = await BusySlots.CountAsync(database, cancellation);
         var free = current.Values.ToDictionary(p => p.Worker, p => p.Slots - busy.GetValueOrDefault(p.Worker));
-        var client = bus.CreateRequestClient<OfferStep>(RequestTimeout.After(s: 10));
+        var client = scope.ServiceProvider.GetRequiredService<IRequestClient<OfferStep>>();
         var offered = 0;
         foreach (var worker in free.Keys)
         {

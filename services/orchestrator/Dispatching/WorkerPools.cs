@@ -29,6 +29,8 @@ internal sealed class WorkerPools(TimeProvider time, IOptions<OrchestratorOption
         return _instances.Values
             .Select(s => s.Announcement)
             .GroupBy(a => a.Worker, StringComparer.Ordinal)
+            // The dispatcher goes through them in this order: the same one in every process.
+            .OrderBy(g => g.Key, StringComparer.Ordinal)
             .ToDictionary(
                 g => g.Key,
                 g => new WorkerPool(

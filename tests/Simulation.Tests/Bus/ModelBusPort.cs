@@ -1,0 +1,48 @@
+using System.Reflection;
+using MassTransit;
+using MassTransit.Transports;
+
+namespace TinyMLaaS.Simulation.Tests.Bus;
+
+/// <summary>MassTransit's interfaces as far as the orchestrator's own loops use them; whatever else is called throws and names it.</summary>
+internal static class ModelBusPort
+{
+    /// <summary>Where answers to requests go; which one it is for, the request's id says.</summary>
+    public static readonly Uri Answers = new("model://answers/");
+
+    /// <summary>A bus that publishes.</summary>
+    public static IBus Bus(ModelSends sends)
+    {
+        var publish = new PublishEndpoint(sends);
+        return Port<IBus>.Create((method, arguments) => method.DeclaringType == typeof(IPublishEndpoint) ? method.Invoke(publish, arguments) : null);
+    }
+
+    /// <summary>A client for requests with one kind of answer.</summary>
+    public static IRequestClient<T> Client<T>(Func<object, Task<object>> ask) where T : class => Port<IRequestClient<T>>.Create((method, arguments) =>
+        method.Name == nameof(IRequestClient<T>.GetResponse) && method.GetGenericArguments() is [var answer] && arguments[0] is T message
+            ? typeof(ModelBusPort).GetMethod(nameof(AskAsync), BindingFlags.NonPublic | BindingFlags.Static)!.MakeGenericMethod(answer).Invoke(null, [ask, message])
+            : null);
+
+    private static async Task<Response<T>> AskAsync<T>(Func<object, Task<object>> ask, object message) where T : class
+    {
+        var answer = await ask(message);
+        return Port<Response<T>>.Create((method, _) => method.Name == "get_Message" ? answer : null);
+    }
+
+#pragma warning disable CA1852 // DispatchProxy derives from it at run time.
+    internal class Port<T> : DispatchProxy where T : class
+#pragma warning restore CA1852
+    {
+        private Func<MethodInfo, object?[], object?> _invoke = null!;
+
+        public static T Create(Func<MethodInfo, object?[], object?> invoke)
+        {
+            var port = Create<T, Port<T>>();
+            ((Port<T>)(object)port)._invoke = invoke;
+            return port;
+        }
+
+        protected override object Invoke(MethodInfo? targetMethod, object?[]? args) =>
+            _invoke(targetMethod!, args ?? []) ?? throw new NotSupportedException($"The model has no {typeof(T).Name}.{targetMethod!.Name}.");
+    }
+}

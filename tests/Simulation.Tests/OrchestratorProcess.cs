@@ -1,0 +1,210 @@
+using MassTransit;
+using MassTransit.Configuration;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using TinyMLaaS.Contracts.Transformers;
+using TinyMLaaS.Orchestrator;
+using TinyMLaaS.Orchestrator.Dispatching;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Simulation.Tests.Bus;
+
+namespace TinyMLaaS.Simulation.Tests;
+
+/// <summary>
+/// One life of the orchestrator: the product's own services, endpoints, dispatcher and sweeper, on the model's bus and clock. It keeps nothing
+/// that the next life could see, except the rows.
+/// </summary>
+internal sealed class OrchestratorProcess : IAsyncDisposable
+{
+    private const string RunsQueue = "v1.orchestrator.runs";
+
+    private readonly ServiceProvider _services;
+    private readonly Action<ModelMessage> _send;
+    private readonly ModelEndpoint _runs;
+    private readonly ModelEndpoint _pools;
+    private readonly Dictionary<Guid, TaskCompletionSource<object>> _asked = [];
+    private TaskCompletionSource _asks = new();
+    private Task? _dispatching;
+    private Death _death;
+    private int _mayTell;
+
+    public OrchestratorProcess(IReadOnlyDictionary<string, string?> settings, TimeProvider clock, Action<ModelMessage> send, IEnumerable<IInterceptor> interceptors)
+    {
+        _send = send;
+        var module = new OrchestratorModule();
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Configuration.AddInMemoryCollection(settings);
+        builder.Services.AddLogging();
+        module.AddServices(builder);
+        builder.Services.ConfigureDbContext<OrchestratorDbContext>(database => database.AddInterceptors([new DiesBeforeCommit(this), .. interceptors]));
+        builder.Services.Replace(ServiceDescriptor.Singleton(clock));
+        var endpoints = new Endpoints();
+        builder.Services.AddMassTransit(bus =>
+        {
+            bus.DisableUsageTelemetry();
+            module.AddConsumers(bus);
+            bus.UsingInMemory((context, transport) =>
+            {
+                transport.ConnectEndpointConfigurationObserver(endpoints);
+                module.ConfigureBus(context, transport);
+            });
+        });
+        builder.Services.Replace(ServiceDescriptor.Singleton(_ => ModelBusPort.Bus(_runs!.Sends)));
+        builder.Services.Replace(ServiceDescriptor.Scoped(_ => ModelBusPort.Client<OfferStep>(AskAsync)));
+        _services = builder.Services.BuildServiceProvider();
+        // It is built, which configures its endpoints, and never started.
+        _services.GetRequiredService<IBusControl>();
+        _runs = new ModelEndpoint(endpoints.Seen.Single(e => e.InputAddress.AbsolutePath.EndsWith(RunsQueue, StringComparison.Ordinal)), Tell);
+        _pools = new ModelEndpoint(endpoints.Seen.Single(e => e.InputAddress.AbsolutePath.Contains("orchestrator-pools", StringComparison.Ordinal)), Tell);
+    }
+
+    /// <summary>How a process dies at a message.</summary>
+    public enum Death
+    {
+        None,
+        BeforeCommit,
+        BeforeTelling,
+        WhileTelling,
+        BeforeAcknowledging,
+    }
+
+    public bool IsDead { get; private set; }
+
+    /// <summary>What its hosted services do before the bus runs and right after.</summary>
+    public async Task StartAsync()
+    {
+        _mayTell = int.MaxValue;
+        var sweeper = _services.GetRequiredService<Sweeper>();
+        await sweeper.StartingAsync(CancellationToken.None);
+        await sweeper.StartedAsync(CancellationToken.None);
+    }
+
+    /// <summary>Handles a message; false when the process died of <paramref name="death"/>, which not every message makes it do.</summary>
+    public async Task<bool> DeliverAsync(ModelMessage message, Death death)
+    {
+        _death = death;
+        _mayTell = death switch { Death.BeforeTelling => 0, Death.WhileTelling => 1, _ => int.MaxValue };
+        try
+        {
+            await (message.Content is WorkerAnnounced ? _pools : _runs).DeliverAsync(message);
+        }
+        catch (Exception) when (IsDead)
+        {
+            return false;
+        }
+        finally
+        {
+            _death = Death.None;
+            _mayTell = int.MaxValue;
+        }
+        return death != Death.BeforeAcknowledging;
+    }
+
+    public Task<int> SweepAsync() => _services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
+
+    /// <summary>Lets the dispatcher look, unless it is still at it, until it is done or waits for an answer.</summary>
+    public async Task DispatchAsync()
+    {
+        if (_dispatching is not null)
+            return;
+        _asks = new TaskCompletionSource();
+        _dispatching = LookAsync();
+        await SettleAsync();
+    }
+
+    /// <summary>Gives the dispatcher the answer it waits for; null when it has waited long enough.</summary>
+    public async Task AnswerAsync(Guid request, object? answer)
+    {
+        if (IsDead || !_asked.Remove(request, out var waiting))
+            return;
+        _asks = new TaskCompletionSource();
+        if (answer is null)
+            waiting.SetException(new RequestTimeoutException(request.ToString()));
+        else
+            waiting.SetResult(answer);
+        await SettleAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        IsDead = true;
+        foreach (var waiting in _asked.Values)
+            waiting.SetException(new DiedException());
+        if (_dispatching is not null)
+            await _dispatching;
+        await _services.DisposeAsync();
+    }
+
+    private async Task LookAsync()
+    {
+        try
+        {
+            await _services.GetRequiredService<Dispatcher>().DispatchAsync(CancellationToken.None);
+        }
+        catch (RequestTimeoutException)
+        {
+            // The product logs it and looks again.
+        }
+        catch (Exception) when (IsDead)
+        {
+        }
+    }
+
+    private async Task SettleAsync()
+    {
+        await Task.WhenAny(_dispatching!, _asks.Task);
+        if (!_dispatching!.IsCompleted)
+            return;
+        var ended = _dispatching;
+        _dispatching = null;
+        await ended;
+    }
+
+    private Task<object> AskAsync(object message)
+    {
+        var request = Guid.NewGuid();
+        var answer = new TaskCompletionSource<object>();
+        _asked.Add(request, answer);
+        Tell(new ModelMessage { Content = message, Request = request });
+        _asks.TrySetResult();
+        return answer.Task;
+    }
+
+    private void Tell(ModelMessage message)
+    {
+        if (IsDead || _mayTell == 0)
+        {
+            IsDead = true;
+            throw new DiedException();
+        }
+        _mayTell--;
+        _send(message);
+    }
+
+    private sealed class DiedException() : Exception("The process is dead.");
+
+    private sealed class DiesBeforeCommit(OrchestratorProcess process) : DbTransactionInterceptor
+    {
+        public override ValueTask<InterceptionResult> TransactionCommittingAsync(
+            System.Data.Common.DbTransaction transaction, TransactionEventData eventData, InterceptionResult result, CancellationToken cancellationToken = default)
+        {
+            if (process.IsDead || process._death == Death.BeforeCommit)
+            {
+                process.IsDead = true;
+                throw new DiedException();
+            }
+            return ValueTask.FromResult(result);
+        }
+    }
+
+    private sealed class Endpoints : IEndpointConfigurationObserver
+    {
+        public List<IReceiveEndpointConfiguration> Seen { get; } = [];
+
+        public void EndpointConfigured<T>(T configurator) where T : IReceiveEndpointConfigurator => Seen.Add((IReceiveEndpointConfiguration)configurator);
+    }
+}
