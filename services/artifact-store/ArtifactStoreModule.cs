@@ -16,6 +16,9 @@ public sealed class ArtifactStoreModule : ServiceModule
     public override string Name => ServiceName;
 
     /// <inheritdoc/>
+    public override bool UsesBus => false;
+
+    /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<ArtifactStoreOptions>().BindConfiguration(ArtifactStoreOptions.Section).ValidateDataAnnotations().ValidateOnStart();

@@ -1,4 +1,4 @@
 using TinyMLaaS.Compiler;
 using TinyMLaaS.WorkerHost;
 
-return WorkerProgram.Run(args, new CompilerModule());
+return await WorkerProgram.RunAsync(args, new CompilerModule());

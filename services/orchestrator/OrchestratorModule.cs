@@ -2,6 +2,7 @@ using MassTransit;
 using MassTransit.Configuration;
 using MassTransit.Saga;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -10,6 +11,7 @@ using TinyMLaaS.Orchestrator.Endpoints;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator;
@@ -34,7 +36,9 @@ public sealed class OrchestratorModule : ServiceModule
             .ValidateOnStart();
         builder.Services.AddSingleton<IValidateOptions<OrchestratorOptions>, OrchestratorOptionsValidation>();
         builder.AddServiceDatabase<OrchestratorDbContext, OrchestratorPostgresDbContext>(OrchestratorOptions.Section, OrchestratorDbContext.SchemaName);
+        builder.Services.AddTransactionalOutbox<OrchestratorDbContext>();
         builder.Services.AddSingleton<RunChanges>();
+        builder.Services.AddSingleton<IInterceptor, RunCommits>();
         builder.Services.AddSingleton<WorkerPools>();
         builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
@@ -59,16 +63,22 @@ public sealed class OrchestratorModule : ServiceModule
     {
         bus.ReceiveEndpoint(RunsQueue, endpoint =>
         {
+            endpoint.UseDurableQueue(RunsQueue);
             endpoint.PrefetchCount = ConcurrentMessages;
             endpoint.ConcurrentMessageLimit = ConcurrentMessages;
-            // Before the outbox and the repository, so that each try starts from the rows with nothing left over from the last.
+            // A database that is away is waited for: what would become of the message in the error queue? Longer would meet the broker's patience.
             endpoint.UseMessageRetry(retry =>
             {
-                retry.Handle<Exception>(error => DatabaseErrors.IsConflict(error) || DatabaseErrors.IsUnavailable(error));
+                retry.Handle<Exception>(DatabaseErrors.IsUnavailable);
+                retry.Interval(300, TimeSpan.FromSeconds(2));
+            });
+            endpoint.UseMessageRetry(retry =>
+            {
+                retry.Handle<Exception>(DatabaseErrors.IsConflict);
                 retry.Exponential(8, TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(20));
             });
-            // Answers and messages wait for the commit.
-            endpoint.UseInMemoryOutbox(context);
+            // Answers and messages are rows of the same commit.
+            endpoint.UseTransactionalOutbox<OrchestratorDbContext>(context);
             endpoint.ConfigureSaga<PipelineRun>(context);
         });
         // A queue of this instance alone: every orchestrator needs to know which workers are there.

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -31,7 +32,9 @@ public static class ServiceDatabase
         services.AddOptions<DatabaseOptions>(section).BindConfiguration(section).ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<DatabaseOptions>, DatabaseOptionsValidation>());
         DatabaseOptions Options(IServiceProvider provider) => provider.GetRequiredService<IOptionsMonitor<DatabaseOptions>>().Get(section);
-        void Configure(IServiceProvider provider, DbContextOptionsBuilder options) => options.Use(DatabaseAddress.Parse(Options(provider).Database), schema);
+        void Configure(IServiceProvider provider, DbContextOptionsBuilder options) => options
+            .Use(DatabaseAddress.Parse(Options(provider).Database), schema)
+            .AddInterceptors(provider.GetServices<IInterceptor>());
 
         if (builder.Configuration.GetSection(section).Get<DatabaseOptions>() is { Database: var text } && IsPostgres(text))
             services.AddDbContext<TContext, TPostgres>(Configure);

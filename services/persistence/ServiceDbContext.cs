@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using TinyMLaaS.Persistence.Outbox;
 
 namespace TinyMLaaS.Persistence;
 
@@ -8,7 +9,8 @@ namespace TinyMLaaS.Persistence;
 /// </summary>
 /// <param name="options">Of the context itself or of the one derived from it.</param>
 /// <param name="schema">The service's schema on PostgreSQL.</param>
-public abstract class ServiceDbContext(DbContextOptions options, string schema) : DbContext(options)
+/// <param name="hasInbox">True for a service that handles messages in transactions; all can send in them.</param>
+public abstract class ServiceDbContext(DbContextOptions options, string schema, bool hasInbox) : DbContext(options)
 {
     /// <summary>The service's schema on PostgreSQL.</summary>
     public string Schema => schema;
@@ -28,5 +30,8 @@ public abstract class ServiceDbContext(DbContextOptions options, string schema) 
         if (Database.IsNpgsql())
             modelBuilder.HasDefaultSchema(schema);
         modelBuilder.ApplyConfigurationsFromAssembly(GetType().Assembly);
+        modelBuilder.ApplyConfiguration(new OutboxMessageConfiguration());
+        if (hasInbox)
+            modelBuilder.ApplyConfiguration(new InboxMessageConfiguration());
     }
 }

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Health;
@@ -40,6 +41,7 @@ public sealed class PipelineApiModule : ServiceModule
         builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
         builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
         builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);
+        builder.Services.AddTransactionalOutbox<PipelineApiDbContext>();
         builder.Services.AddSingleton<WorkerPresence>();
         builder.Services.AddSingleton<PipelineValidator>();
         builder.Services.AddSingleton<RunKeysInFlight>();

@@ -7,8 +7,11 @@ internal sealed class PipelineApiOptions
 {
     public const string Section = "PipelineApi";
 
-    /// <summary>Worker kinds that must be present for this service to be ready, separated by commas.</summary>
-    public string ExpectedWorkers { get; set; } = "compiler,installer";
+    /// <summary>
+    /// Worker kinds that must be present for this service to be ready, separated by commas; none unless set, because where workers come and go a step waits for
+    /// its worker.
+    /// </summary>
+    public string ExpectedWorkers { get; set; } = "";
 
     /// <summary>A worker instance that has not announced itself for this long is gone.</summary>
     [Range(1, 600, ErrorMessage = "PipelineApi:SilenceSeconds must be from 1 to 600.")]

@@ -1,5 +1,8 @@
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 
 namespace TinyMLaaS.ServiceDefaults;
 
@@ -11,20 +14,42 @@ public static class ServiceClients
 
     /// <summary>
     /// Registers a typed client whose base address is the configured address of <paramref name="service"/>. Bodies are streamed, so the
-    /// client has no overall timeout: callers bound each call by their cancellation token.
+    /// client has no overall timeout: callers bound each call by their cancellation token. An address that is missing or wrong is reported at start.
     /// </summary>
-    /// <exception cref="InvalidOperationException">The address is not configured.</exception>
     public static IHttpClientBuilder AddServiceClient<TClient>(this IHostApplicationBuilder builder, string service) where TClient : class
     {
-        var text = builder.Configuration[AddressKey(service)]
-            ?? throw new InvalidOperationException($"The address of '{service}' is not configured. Set {AddressKey(service)} (environment: Services__{service}) to http://HOST:PORT or unix:/PATH.");
-        var address = ServiceAddress.Parse(text);
+        builder.Services.AddOptions<ServiceAddressOptions>(service).Configure<IConfiguration>((options, configuration) => options.Address = configuration[AddressKey(service)]).ValidateOnStart();
+        builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ServiceAddressOptions>, ServiceAddressValidation>());
+        ServiceAddress Address(IServiceProvider provider) => ServiceAddress.Parse(provider.GetRequiredService<IOptionsMonitor<ServiceAddressOptions>>().Get(service).Address!);
         return builder.Services
-            .AddHttpClient<TClient>(service, client =>
+            .AddHttpClient<TClient>(service, (provider, client) =>
             {
-                client.BaseAddress = address.Http;
+                client.BaseAddress = Address(provider).Http;
                 client.Timeout = Timeout.InfiniteTimeSpan;
             })
-            .ConfigurePrimaryHttpMessageHandler(address.CreateHandler);
+            .ConfigurePrimaryHttpMessageHandler(provider => Address(provider).CreateHandler());
+    }
+}
+
+internal sealed class ServiceAddressOptions
+{
+    public string? Address { get; set; }
+}
+
+internal sealed class ServiceAddressValidation : IValidateOptions<ServiceAddressOptions>
+{
+    public ValidateOptionsResult Validate(string? name, ServiceAddressOptions options)
+    {
+        if (string.IsNullOrWhiteSpace(options.Address))
+            return ValidateOptionsResult.Fail($"The address of '{name}' is not configured. Set {ServiceClients.AddressKey(name!)} (environment: Services__{name}) to http://HOST:PORT or unix:/PATH.");
+        try
+        {
+            ServiceAddress.Parse(options.Address);
+            return ValidateOptionsResult.Success;
+        }
+        catch (FormatException error)
+        {
+            return ValidateOptionsResult.Fail($"{ServiceClients.AddressKey(name!)}: {error.Message}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-using MassTransit;
+using System.Data.Common;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -26,11 +26,13 @@ public static class ServiceHost
     /// <param name="listeners">Where they listen.</param>
     /// <param name="configuration">Settings that take precedence over the environment.</param>
     /// <param name="log">Where the log goes.</param>
+    /// <param name="bus">What carries the messages.</param>
     public static WebApplication Build(
         IReadOnlyList<ServiceModule> modules,
         IReadOnlyList<ServiceListener> listeners,
         IReadOnlyDictionary<string, string?> configuration,
-        Serilog.ILogger log)
+        Serilog.ILogger log,
+        ServiceBus bus = ServiceBus.InMemory)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "tinymlaas" });
         builder.Configuration.AddInMemoryCollection(configuration);
@@ -59,18 +61,8 @@ public static class ServiceHost
         builder.WebHost.UseKestrelHttpsConfiguration();
         foreach (var module in modules)
             module.AddServices(builder);
-        builder.Services.AddMassTransit(bus =>
-        {
-            bus.DisableUsageTelemetry();
-            foreach (var module in modules)
-                module.AddConsumers(bus);
-            bus.UsingInMemory((context, transport) =>
-            {
-                foreach (var module in modules)
-                    module.ConfigureBus(context, transport);
-            });
-        });
-        builder.Services.AddOptions<MassTransitHostOptions>().Configure(options => options.WaitUntilStarted = true);
+        if (modules.Any(m => m.UsesBus))
+            builder.Services.AddServiceBus(modules, bus);
 
         var app = builder.Build();
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = AnswerUnexpectedAsync });
@@ -96,10 +88,16 @@ public static class ServiceHost
     private static string? ServiceOf(HttpContext http) =>
         http.Features.Get<IConnectionItemsFeature>()?.Items.TryGetValue(ListenerKey, out var service) == true ? (string?)service : null;
 
-    private static Task AnswerUnexpectedAsync(HttpContext http) =>
-        http.Features.Get<IExceptionHandlerFeature>()?.Error is BadHttpRequestException bad
-            ? Problems.Result(bad.StatusCode, "bad-request", "The request cannot be read", bad.Message).ExecuteAsync(http)
-            : Problems.Result(
-                StatusCodes.Status500InternalServerError, "internal-error", "A bug of ours",
-                "The request failed unexpectedly; the log has the details under the trace id.").ExecuteAsync(http);
+    private static Task AnswerUnexpectedAsync(HttpContext http) => (http.Features.Get<IExceptionHandlerFeature>()?.Error switch
+    {
+        BadHttpRequestException bad => Problems.Result(bad.StatusCode, "bad-request", "The request cannot be read", bad.Message),
+        { } error when IsDatabaseAway(error) => Problems.Result(
+            StatusCodes.Status503ServiceUnavailable, "service-unavailable", "A service that is needed does not answer",
+            $"The database of {ServiceOf(http)} is unavailable. Try again; /health/ready says what is missing."),
+        _ => Problems.Result(
+            StatusCodes.Status500InternalServerError, "internal-error", "A bug of ours",
+            "The request failed unexpectedly; the log has the details under the trace id."),
+    }).ExecuteAsync(http);
+
+    private static bool IsDatabaseAway(Exception error) => error is DbException { IsTransient: true } || (error.InnerException is { } inner && IsDatabaseAway(inner));
 }

@@ -13,6 +13,9 @@ public abstract class ServiceModule
     /// <summary>Folder, image, queue prefix and telemetry name, e.g. <c>artifact-store</c>.</summary>
     public abstract string Name { get; }
 
+    /// <summary>False for a service that neither sends nor takes messages.</summary>
+    public virtual bool UsesBus => true;
+
     /// <summary>Registers services, options (validated at start) and hosted services.</summary>
     public abstract void AddServices(IHostApplicationBuilder builder);
 

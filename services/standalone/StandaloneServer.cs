@@ -155,6 +155,7 @@ public sealed class StandaloneServer : IAsyncDisposable
         [ServiceClients.AddressKey("artifact-store")] = "unix:" + socket("artifact-store"),
         ["PipelineApi:Database"] = home.ApiDatabase,
         ["PipelineApi:MigrateAtStart"] = "true",
+        ["PipelineApi:ExpectedWorkers"] = "compiler,installer",
         ["Orchestrator:Database"] = home.OrchestratorDatabase,
         ["Orchestrator:MigrateAtStart"] = "true",
         ["Orchestrator:WorkersShareProcess"] = "true",

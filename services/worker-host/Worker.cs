@@ -152,9 +152,14 @@ internal sealed class Worker : IDisposable
                 _log.LogInformation("The claim on {Uses} of run {Run} was refused: {Answer}", offer.Uses, offer.RunId, answer.Message);
                 return null;
             }
-            catch (RequestException) when (tries < ClaimTries)
+            catch (RequestException error)
             {
                 // The claim may have been granted and the answer lost. Asking again is safe, and not asking would leave the lease to run out.
+                if (tries < ClaimTries)
+                    continue;
+                // An orchestrator that is away for so long makes the offer again when it is back: nothing is wrong with this one that anybody should look at.
+                _log.LogWarning(error, "The claim on {Uses} of run {Run} was not answered; the offer is let go.", offer.Uses, offer.RunId);
+                return null;
             }
         }
     }

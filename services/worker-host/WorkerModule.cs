@@ -69,6 +69,7 @@ public abstract class WorkerModule : ServiceModule
         var slots = context.GetRequiredService<IOptions<WorkerOptions>>().Value.SlotCount;
         bus.ReceiveEndpoint(Worker.QueueOf(Name), endpoint =>
         {
+            endpoint.UseDurableQueue(Worker.QueueOf(Name));
             endpoint.PrefetchCount = slots;
             endpoint.ConcurrentMessageLimit = slots;
             endpoint.Consumer(() => new StepOfferConsumer(ThisWorker()));

@@ -1,13 +1,14 @@
 using System.Globalization;
 using System.Text;
 using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.WorkerHost.Attempts;
 using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost;
 
 /// <summary>
-/// The executable of a worker as its child process: takes one piece of work from standard input, does it within a memory limit, tells progress and the end on
+/// The executable of a worker. Without arguments it is the worker as a process of its own (<see cref="ServiceProcess"/>). With <c>transform</c> it is the worker's child process: takes one piece of work from standard input, does it within a memory limit, tells progress and the end on
 /// standard output, and ends. It ends, too, when standard input does: the worker that started it is gone.
 /// </summary>
 public static class WorkerProgram
@@ -17,15 +18,18 @@ public static class WorkerProgram
     private const int LongestDetails = 8192;
 
     /// <summary>Runs the program.</summary>
-    /// <param name="arguments"><c>transform BYTES</c>: the memory limit.</param>
+    /// <param name="arguments"><c>transform BYTES</c>: the memory limit. Otherwise those of <see cref="ServiceProcess"/>.</param>
     /// <param name="module">The worker.</param>
-    /// <returns>The exit code: 0, or 2 for other arguments.</returns>
-    public static int Run(IReadOnlyList<string> arguments, WorkerModule module)
+    /// <returns>The exit code: 0, 1 when it failed, or 2 for a wrong option or argument.</returns>
+    public static Task<int> RunAsync(IReadOnlyList<string> arguments, WorkerModule module) =>
+        arguments is [TransformVerb, ..] ? Task.FromResult(Transform(arguments, module)) : ServiceProcess.RunAsync(module, arguments);
+
+    private static int Transform(IReadOnlyList<string> arguments, WorkerModule module)
     {
         if (arguments is not [TransformVerb, var limit] || !long.TryParse(limit, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes))
         {
             using var errors = new StreamWriter(ProcessLimits.Errors());
-            errors.WriteLine($"This program does one piece of work for a worker, which starts it as '{TransformVerb} BYTES'. Start the worker instead, e.g. with 'tinyml serve'.");
+            errors.WriteLine($"This program does one piece of work for a worker, which starts it as '{TransformVerb} BYTES'. To start the worker, give no argument.");
             return WrongUsage;
         }
         ProcessLimits.Apply(bytes);

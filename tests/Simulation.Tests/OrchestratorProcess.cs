@@ -101,7 +101,8 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
             _death = Death.None;
             _mayTell = int.MaxValue;
         }
-        return death != Death.BeforeAcknowledging;
+        // What it could not tell after the commit fails no handler: the rows are there, and the outbox would send them later.
+        return !IsDead && death != Death.BeforeAcknowledging;
     }
 
     public Task<int> SweepAsync() => _services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);

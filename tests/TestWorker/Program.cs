@@ -1,4 +1,4 @@
 using TinyMLaaS.TestWorker;
 using TinyMLaaS.WorkerHost;
 
-return args is ["host", var work] ? await LoneHost.RunAsync(work) : WorkerProgram.Run(args, new MisbehavingModule());
+return args is ["host", var work] ? await LoneHost.RunAsync(work) : await WorkerProgram.RunAsync(args, new MisbehavingModule());

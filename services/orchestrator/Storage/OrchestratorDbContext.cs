@@ -15,12 +15,12 @@ internal class OrchestratorDbContext : ServiceDbContext
     public const string SchemaName = "orchestrator";
 
     public OrchestratorDbContext(DbContextOptions<OrchestratorDbContext> options)
-        : base(options, SchemaName)
+        : base(options, SchemaName, hasInbox: true)
     {
     }
 
     protected OrchestratorDbContext(DbContextOptions options)
-        : base(options, SchemaName)
+        : base(options, SchemaName, hasInbox: true)
     {
     }
 

@@ -52,9 +52,9 @@ internal sealed class PipelineRunRepositoryContext<T>(
 
     public async Task Update(SagaConsumeContext<PipelineRun> context)
     {
-        if (!database.ChangeTracker.HasChanges())
-            return;
-        context.Saga.Version++;
+        // An answer alone is no change of the run.
+        if (database.ChangeTracker.Entries().Any(e => e.State != EntityState.Unchanged && e.Metadata.ClrType.Assembly == typeof(PipelineRun).Assembly))
+            context.Saga.Version++;
         await database.SaveChangesAsync(CancellationToken);
     }
 

@@ -12,7 +12,6 @@ namespace TinyMLaaS.Orchestrator.Storage;
 internal sealed class PipelineRunRepositoryContextFactory(
     OrchestratorDbContext database,
     WriteTransactions<OrchestratorDbContext> transactions,
-    RunChanges changes,
     ISagaConsumeContextFactory<OrchestratorDbContext, PipelineRun> consumeContexts,
     IServiceProvider provider) : ISagaRepositoryContextFactory<PipelineRun>
 {
@@ -24,13 +23,9 @@ internal sealed class PipelineRunRepositoryContextFactory(
             await next.Send(repository);
             return;
         }
-        await using (var transaction = await transactions.BeginAsync(database, context.CancellationToken))
-        {
-            await next.Send(repository);
-            await transaction.CommitAsync(context.CancellationToken);
-        }
-        if (database.ChangeTracker.Entries<PipelineRun>().SingleOrDefault() is { } entry)
-            changes.Notify(entry.Entity.CorrelationId);
+        await using var transaction = await transactions.BeginAsync(database, context.CancellationToken);
+        await next.Send(repository);
+        await transaction.CommitAsync(context.CancellationToken);
     }
 
     public Task SendQuery<T>(ConsumeContext<T> context, ISagaQuery<PipelineRun> query, IPipe<SagaRepositoryQueryContext<PipelineRun, T>> next) where T : class =>

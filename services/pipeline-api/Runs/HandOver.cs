@@ -1,45 +1,55 @@
 using System.Collections.Concurrent;
-using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Persistence;
+using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
 
 namespace TinyMLaaS.PipelineApi.Runs;
 
 /// <summary>
-/// Brings accepted runs to the orchestrator. The message may be lost with either process, so the row counts: at start and every few
-/// seconds the orchestrator is asked for each run that it has not been seen to know, and those it does not know are sent again. A second
-/// message changes nothing there.
+/// Makes sure that accepted runs reach the orchestrator. Their message leaves through the outbox, but what has left may still be lost with a broker, so the
+/// row counts: at start and every few seconds the orchestrator is asked for each run that it has not been seen to know, and one that it does not know
+/// although its message has left is sent again. It is the same message, so a second one changes nothing there.
 /// </summary>
 internal sealed class HandOver(
-    IServiceScopeFactory scopes, IBus bus, TimeProvider time, IOptions<PipelineApiOptions> options, ILogger<HandOver> log) : BackgroundService
+    IServiceScopeFactory scopes, TimeProvider time, IOptions<PipelineApiOptions> options, ILogger<HandOver> log) : BackgroundService
 {
     private const int Batch = 100;
-    private static readonly Uri Runs = new("queue:v1.orchestrator.runs");
+
+    /// <summary>Where runs are taken on.</summary>
+    public static readonly Uri Runs = new("exchange:v1.orchestrator.runs");
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    // When each was sent last by this process: one that is on its way is not sent again at once.
+    // When each was last seen on its way by this process: one that has just left is not sent again at once.
     private readonly ConcurrentDictionary<Guid, long> _sent = new();
     private readonly TimeSpan _period = options.Value.HandOverEvery;
 
-    /// <summary>Sends a run. An error is no loss: the row is swept.</summary>
-    public async Task SendAsync(SubmitRun run, CancellationToken cancellation)
+    /// <summary>The message of a run is on its way.</summary>
+    public void Note(Guid run) => _sent[run] = time.GetTimestamp();
+
+    /// <summary>Sends a run once more, unless its message waits to leave.</summary>
+    public async Task SendAgainAsync(AcceptedRunRow row, CancellationToken cancellation)
     {
-        _sent[run.RunId] = time.GetTimestamp();
+        await using var scope = scopes.CreateAsyncScope();
+        var outbox = scope.ServiceProvider.GetRequiredService<TransactionalOutbox<PipelineApiDbContext>>();
+        if (await outbox.HoldsAsync(row.RunId, cancellation))
+            return;
+        Note(row.RunId);
+        await outbox.AddAsync(Runs, row.RunId, row.Read(), cancellation);
         try
         {
-            var endpoint = await bus.GetSendEndpoint(Runs);
-            await endpoint.Send(run, cancellation);
+            await scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>().SaveChangesAsync(cancellation);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (DbUpdateException error) when (DatabaseErrors.IsConflict(error))
         {
-            log.LogWarning(e, "Run {RunId} could not be handed over yet", run.RunId);
+            // The sweep, here or in another process, had the same thought.
         }
+        outbox.Committed();
     }
 
     /// <summary>One look at all rows.</summary>
@@ -51,6 +61,7 @@ internal sealed class HandOver(
             await using var scope = scopes.CreateAsyncScope();
             var database = scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>();
             var orchestrator = scope.ServiceProvider.GetRequiredService<OrchestratorUpstream>();
+            var outbox = scope.ServiceProvider.GetRequiredService<TransactionalOutbox<PipelineApiDbContext>>();
             var rows = await database.AcceptedRuns
                 .Where(r => !r.HandedOver && (r.AcceptedAt > after.AcceptedAt || (r.AcceptedAt == after.AcceptedAt && r.RunId.CompareTo(after.RunId) > 0)))
                 .OrderBy(r => r.AcceptedAt).ThenBy(r => r.RunId).Take(Batch).ToListAsync(cancellation);
@@ -61,12 +72,19 @@ internal sealed class HandOver(
                     row.HandedOver = true;
                     _sent.TryRemove(row.RunId, out _);
                 }
+                else if (await outbox.HoldsAsync(row.RunId, cancellation))
+                {
+                    Note(row.RunId);
+                }
                 else if (!_sent.TryGetValue(row.RunId, out var sent) || time.GetElapsedTime(sent) >= Patience)
                 {
-                    await SendAsync(row.Read(), cancellation);
+                    log.LogInformation("Run {RunId} is not known to the orchestrator although its message has left; it is sent again", row.RunId);
+                    Note(row.RunId);
+                    await outbox.AddAsync(Runs, row.RunId, row.Read(), cancellation);
                 }
             }
             await database.SaveChangesAsync(cancellation);
+            outbox.Committed();
             if (rows.Count < Batch)
                 return;
             after = (rows[^1].AcceptedAt, rows[^1].RunId);

@@ -7,6 +7,7 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Datasets;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Pipelines;
 using TinyMLaaS.PipelineApi.Requests;
@@ -28,7 +29,7 @@ namespace TinyMLaaS.PipelineApi.Runs;
 /// <c>too-many-labels</c>, <c>too-many-datasets</c>, <c>unused-dataset</c>, <c>too-long</c>; those of the pipeline are <see cref="PipelineValidator"/>'s.
 /// </remarks>
 internal sealed class RunAcceptance(
-    PipelineApiDbContext database, ArtifactStoreUpstream store, PipelineValidator validator, HandOver handOver, RunKeysInFlight inFlight, TimeProvider time)
+    PipelineApiDbContext database, ArtifactStoreUpstream store, PipelineValidator validator, TransactionalOutbox<PipelineApiDbContext> outbox, HandOver handOver, RunKeysInFlight inFlight, TimeProvider time)
 {
     /// <summary>How long an answer is given again.</summary>
     public static readonly TimeSpan KeysKept = TimeSpan.FromHours(24);
@@ -120,9 +121,11 @@ internal sealed class RunAcceptance(
                 Tenant = run.Tenant, Key = key, Fingerprint = body.Fingerprint, RunId = run.RunId, Answer = answer, CreatedAt = run.AcceptedAt,
             });
         }
-        // Both rows or none: one SaveChanges is one transaction.
+        handOver.Note(run.RunId);
+        await outbox.AddAsync(HandOver.Runs, run.RunId, run, cancellation);
+        // All rows or none: one SaveChanges is one transaction. The message leaves afterwards, so a broker that is down delays the run and not the answer.
         await database.SaveChangesAsync(cancellation);
-        await handOver.SendAsync(run, CancellationToken.None);
+        outbox.Committed();
         return new AcceptedAnswer(run.RunId, answer);
     }
 

@@ -125,7 +125,7 @@ internal static class RunEndpoints
     {
         if (row.HandedOver || await orchestrator.FindAsync(row.RunId, cancellation) is not null)
             return true;
-        await handOver.SendAsync(row.Read(), cancellation);
+        await handOver.SendAgainAsync(row, cancellation);
         for (var start = time.GetTimestamp(); time.GetElapsedTime(start) < TakeOnLimit; await Task.Delay(TakeOnPoll, time, cancellation))
         {
             if (await orchestrator.FindAsync(row.RunId, cancellation) is not null)

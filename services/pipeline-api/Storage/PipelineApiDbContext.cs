@@ -18,12 +18,12 @@ internal class PipelineApiDbContext : ServiceDbContext
     public const string SchemaName = "pipeline_api";
 
     public PipelineApiDbContext(DbContextOptions<PipelineApiDbContext> options)
-        : base(options, SchemaName)
+        : base(options, SchemaName, hasInbox: false)
     {
     }
 
     protected PipelineApiDbContext(DbContextOptions options)
-        : base(options, SchemaName)
+        : base(options, SchemaName, hasInbox: false)
     {
     }
 

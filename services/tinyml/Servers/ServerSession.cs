@@ -7,7 +7,7 @@ namespace TinyMLaaS.Tinyml.Servers;
 internal sealed class ServerSession : IAsyncDisposable
 {
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(10);
 
     private readonly StandaloneServer? _own;
 

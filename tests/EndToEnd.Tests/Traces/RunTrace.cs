@@ -21,7 +21,7 @@ internal static partial class RunTrace
         foreach (var request in activities.Where(a => a is { Kind: ActivityKind.Client } && a.ParentSpanId == default && Url(a)?.Port == server.Port))
         {
             var line = $"  {Request(request, names)} at pipeline-api{Answer(request, answered)}";
-            var behind = activities.Where(a => a.Kind == ActivityKind.Client && a.TraceId == request.TraceId && a != request).Select(a => $"{Request(a, names)} at {ServiceOf(a)}{Answer(a, answered)}").Distinct().ToList();
+            var behind = activities.Where(a => IsRequest(a) && a.TraceId == request.TraceId && a != request).Select(a => $"{Request(a, names)} at {ServiceOf(a)}{Answer(a, answered)}").Distinct().ToList();
             // Polls come as often as the machine allows, and the first ones before the orchestrator has the run.
             if (line.StartsWith("  GET /v1/runs/{run}", StringComparison.Ordinal) && behind is not ["GET /v1/runs/{run} at orchestrator: 200"])
                 continue;
@@ -45,7 +45,7 @@ internal static partial class RunTrace
             // Replies are left out: whoever asked hears them beside what they set off, in no fixed order.
             if (MessageOf(activity) is { } message && message != "Heartbeat" && ConsumerOf(activity) is { } consumer)
                 yield return $"{consumer} takes {message}";
-            else if (activity.Kind == ActivityKind.Client)
+            else if (IsRequest(activity))
                 yield return $"{Request(activity, names)} at {ServiceOf(activity)}{Answer(activity, answered)}";
         }
     }
@@ -53,7 +53,7 @@ internal static partial class RunTrace
     // The first file that a worker fetches is its input. A measurement and the next step have the same one, but only the former fetches the data that is measured on.
     private static string Heading(IEnumerable<Activity> trace, RunResource run, IReadOnlyDictionary<string, string> names)
     {
-        var fetched = trace.Where(a => a.Kind == ActivityKind.Client && Method(a) == "GET").Select(a => Request(a, names)).ToList();
+        var fetched = trace.Where(a => IsRequest(a) && Method(a) == "GET").Select(a => Request(a, names)).ToList();
         var step = run.Steps.FirstOrDefault(s => fetched[0] == $"GET /v1/artifacts/{{{names[InputOf(run, s.Step)]}}}")?.Step ?? run.Steps.Count + 1;
         var measured = fetched.Any(f => f.Contains($"dataset {run.Pipeline.Evaluate?.Dataset}", StringComparison.Ordinal));
         return measured ? $"{step - 1} measured" : $"{step} {run.Steps[step - 1].Uses}";
@@ -88,6 +88,9 @@ internal static partial class RunTrace
     private static string? ConsumerOf(Activity activity) => activity.GetTagItem("messaging.masstransit.saga_id") is not null
         ? "the saga"
         : activity.DisplayName.StartsWith(OfferQueue, StringComparison.Ordinal) ? activity.DisplayName[OfferQueue.Length..].Split(' ')[0] : null;
+
+    // What goes into an outbox is a client's activity too, but no request.
+    private static bool IsRequest(Activity activity) => activity.Kind == ActivityKind.Client && Url(activity) is not null;
 
     private static string Request(Activity activity, IReadOnlyDictionary<string, string> names)
     {

@@ -28,7 +28,7 @@ namespace TinyMLaaS.Services.Tests.Orchestrator;
 /// </summary>
 internal sealed class OrchestratorHost : IAsyncDisposable
 {
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
 
     private readonly WebApplication _app;
     private readonly Outside _outside;
@@ -172,11 +172,11 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     public Task SweepAsync() => Services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
 
     public async Task<Response<TAnswer>> RequestAsync<T, TAnswer>(T message) where T : class where TAnswer : class =>
-        await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 30)).GetResponse<TAnswer>(message);
+        await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 120)).GetResponse<TAnswer>(message);
 
     public async Task<object> AskAsync<T, TYes, TNo>(T message) where T : class where TYes : class where TNo : class
     {
-        var response = await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 30)).GetResponse<TYes, TNo>(message);
+        var response = await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 120)).GetResponse<TYes, TNo>(message);
         return response.Message;
     }
 

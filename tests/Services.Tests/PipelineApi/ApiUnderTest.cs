@@ -48,6 +48,7 @@ internal sealed class ApiUnderTest : IAsyncDisposable
         {
             ["PipelineApi:Database"] = folder["api.db"],
             ["PipelineApi:MigrateAtStart"] = "true",
+            ["PipelineApi:ExpectedWorkers"] = "compiler,installer",
             ["PipelineApi:HandOverSeconds"] = "0.05",
             ["ArtifactStore:Root"] = folder["artifacts"],
         };

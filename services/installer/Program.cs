@@ -1,0 +1,4 @@
+using TinyMLaaS.Installer;
+using TinyMLaaS.WorkerHost;
+
+return await WorkerProgram.RunAsync(args, new InstallerModule());

@@ -1,0 +1,68 @@
+using MassTransit;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+
+namespace TinyMLaaS.ServiceDefaults;
+
+/// <summary>What carries the messages between the services of an installation.</summary>
+public enum ServiceBus
+{
+    /// <summary>The process itself, where it hosts all services.</summary>
+    InMemory,
+
+    /// <summary>The broker that section <c>Bus</c> names.</summary>
+    RabbitMq,
+
+    /// <summary>The same, to declare queues on it and nothing else.</summary>
+    RabbitMqTopology,
+}
+
+internal static class ServiceBusRegistration
+{
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(30);
+
+    /// <summary>Registers one bus with the consumers and endpoints of the modules.</summary>
+    public static void AddServiceBus(this IServiceCollection services, IReadOnlyList<ServiceModule> modules, ServiceBus kind)
+    {
+        services.AddMassTransit(bus =>
+        {
+            bus.DisableUsageTelemetry();
+            foreach (var module in modules)
+                module.AddConsumers(bus);
+            if (kind == ServiceBus.InMemory)
+            {
+                bus.UsingInMemory((context, transport) =>
+                {
+                    foreach (var module in modules)
+                        module.ConfigureBus(context, transport);
+                });
+                return;
+            }
+            services.AddOptions<BusOptions>().BindConfiguration(BusOptions.Section).ValidateOnStart();
+            services.AddSingleton<IValidateOptions<BusOptions>, BusOptionsValidation>();
+            bus.AddSendObserver<NoExpiry>();
+            bus.AddPublishObserver<NoExpiry>();
+            bus.UsingRabbitMq((context, transport) =>
+            {
+                var address = BusAddress.Read(context.GetRequiredService<IOptions<BusOptions>>().Value);
+                transport.DeployTopologyOnly = kind == ServiceBus.RabbitMqTopology;
+                transport.Host(address.Host, host =>
+                {
+                    host.Username(address.User);
+                    host.Password(address.Password);
+                    host.Heartbeat(TimeSpan.FromSeconds(10));
+                    if (address.UsesTls)
+                        host.UseSsl(tls => tls.ServerName = address.Host.Host);
+                });
+                foreach (var module in modules)
+                    module.ConfigureBus(context, transport);
+            });
+        });
+        services.AddOptions<MassTransitHostOptions>().Configure(options =>
+        {
+            // A broker that is away at the start must not keep a service from answering that.
+            options.WaitUntilStarted = kind == ServiceBus.InMemory;
+            options.StopTimeout = StopLimit;
+        });
+    }
+}

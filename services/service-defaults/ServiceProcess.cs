@@ -1,0 +1,119 @@
+using System.Net;
+using MassTransit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Serilog;
+using Serilog.Events;
+using Serilog.Formatting.Compact;
+
+namespace TinyMLaaS.ServiceDefaults;
+
+/// <summary>
+/// One service as a process of its own, over RabbitMQ. Options come from the environment, e.g. <c>Service__Listen=http://0.0.0.0:8080</c>; every one that is
+/// wrong is named before anything starts. The log goes to the standard output, one JSON object a line.
+/// </summary>
+public static class ServiceProcess
+{
+    /// <summary>Configuration key of the address that the service listens on.</summary>
+    public const string ListenKey = "Service:Listen";
+
+    private const string Migrate = "migrate";
+    private const int Done = 0;
+    private const int Failed = 1;
+    private const int WrongInput = 2;
+
+    /// <summary>Runs the service until it is told to stop; with the argument <c>migrate</c>, brings its database and its queues to this version and ends.</summary>
+    /// <returns>0 done; 1 it failed; 2 an option or argument is wrong.</returns>
+    public static async Task<int> RunAsync(ServiceModule module, IReadOnlyList<string> arguments)
+    {
+        await using var log = new LoggerConfiguration()
+            .MinimumLevel.Information()
+            .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+            .MinimumLevel.Override("System.Net.Http", LogEventLevel.Warning)
+            .Enrich.WithProperty("Service", module.Name)
+            .WriteTo.Console(new CompactJsonFormatter())
+            .CreateLogger();
+        if (arguments is not ([] or [Migrate]))
+        {
+            log.Fatal("Cannot start {Service}: the arguments are '{Arguments}'. Expected none, or {Migrate}; options come from the environment", module.Name, string.Join(' ', arguments), Migrate);
+            return WrongInput;
+        }
+        var migrates = arguments is [Migrate];
+        try
+        {
+            await using var app = Build(module, log, migrates);
+            if (Violations(app) is { Count: > 0 } violations)
+            {
+                foreach (var violation in violations)
+                    log.Fatal("Cannot start {Service}: {Violation}", module.Name, violation);
+                return WrongInput;
+            }
+            if (migrates)
+                await MigrateAsync(app, module, log);
+            else
+                await app.RunAsync();
+            return Done;
+        }
+        catch (Exception error)
+        {
+            log.Fatal(error, "{Service} ended: {Reason}", module.Name, error.Message);
+            return Failed;
+        }
+    }
+
+    private static WebApplication Build(ServiceModule module, ILogger log, bool migrates)
+    {
+        var environment = new ConfigurationBuilder().AddEnvironmentVariables().Build();
+        // An address that cannot be read is reported with all else; until then any will do.
+        var listener = ListenAddress(environment[ListenKey], out _) ?? new IPEndPoint(IPAddress.Loopback, 0);
+        return ServiceHost.Build([module], [new ServiceListener(module.Name, listener, null)], new Dictionary<string, string?>(), log, migrates ? ServiceBus.RabbitMqTopology : ServiceBus.RabbitMq);
+    }
+
+    private static List<string> Violations(WebApplication app)
+    {
+        var violations = new List<string>();
+        if (ListenAddress(app.Configuration[ListenKey], out var wrong) is null)
+            violations.Add(wrong!);
+        try
+        {
+            app.Services.GetService<IStartupValidator>()?.Validate();
+        }
+        catch (OptionsValidationException error)
+        {
+            violations.AddRange(error.Failures);
+        }
+        catch (AggregateException errors)
+        {
+            violations.AddRange(errors.Flatten().InnerExceptions.SelectMany(e => e is OptionsValidationException options ? options.Failures : [e.Message]));
+        }
+        return violations;
+    }
+
+    private static IPEndPoint? ListenAddress(string? text, out string? wrong)
+    {
+        const string Expected = "http://ADDRESS:PORT with a numeric address, e.g. http://127.0.0.1:8080";
+        wrong = string.IsNullOrWhiteSpace(text) ? $"{ListenKey} is not set. Set it (environment: Service__Listen) to {Expected}." : null;
+        if (wrong is not null)
+            return null;
+        if (Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == "http" && IPAddress.TryParse(uri.Host.Trim('[', ']'), out var address))
+            return new IPEndPoint(address, uri.Port);
+        wrong = $"{ListenKey} is '{text}'. Expected {Expected}.";
+        return null;
+    }
+
+    private static async Task MigrateAsync(WebApplication app, ServiceModule module, ILogger log)
+    {
+        foreach (var migration in app.Services.GetServices<IMigration>())
+        {
+            await migration.ApplyAsync(CancellationToken.None);
+            log.Information("{Service} brought {Subject} to its version", module.Name, migration.Subject);
+        }
+        if (app.Services.GetService<IBusControl>() is { } bus)
+        {
+            await bus.DeployAsync();
+            log.Information("{Service} deployed its queues", module.Name);
+        }
+    }
+}

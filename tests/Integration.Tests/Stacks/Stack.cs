@@ -1,0 +1,241 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Builder;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.Contracts.Health;
+using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Integration.Tests.Servers;
+using TinyMLaaS.ServiceDefaults;
+
+namespace TinyMLaaS.Integration.Tests.Stacks;
+
+/// <summary>The services, each a process of its own, over a broker and a database; and workers.</summary>
+internal sealed class Stack : IAsyncDisposable
+{
+    public static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
+
+    private static readonly string[] ControlPlane = ["orchestrator", "pipeline-api", "artifact-store"];
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("tinymlaas-stack-").FullName;
+    private readonly string _broker;
+    private readonly string _database;
+    private readonly Dictionary<string, int> _ports = new[] { "pipeline-api", "orchestrator", "artifact-store", "compiler", "installer" }.ToDictionary(s => s, _ => ServerProcess.FreePort());
+    private readonly Dictionary<string, ServerProcess> _processes = [];
+    private readonly List<WebApplication> _workers = [];
+
+    private Stack(string broker, string database)
+    {
+        _broker = broker;
+        _database = database;
+        Http = new HttpClient { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(1) };
+    }
+
+    public static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    /// <summary>Of pipeline-api.</summary>
+    public Uri Url => new($"http://127.0.0.1:{_ports["pipeline-api"]}/");
+
+    public HttpClient Http { get; }
+
+    /// <summary>The folder of the artifact-store.</summary>
+    public string Artifacts => Path.Combine(_folder, "artifacts");
+
+    /// <param name="broker">Address of the broker.</param>
+    /// <param name="database">Connection string of an empty database.</param>
+    /// <param name="expected">Worker kinds without which pipeline-api is not ready.</param>
+    /// <param name="without">A service that is left out.</param>
+    /// <param name="environment">More options, of the orchestrator alone.</param>
+    public static async Task<Stack> StartAsync(string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var stack = new Stack(broker, database);
+        foreach (var service in (string[])["orchestrator", "pipeline-api"])
+            await ServerProcess.RunAsync("dotnet", [Program(service), "migrate"], stack.Environment(service, expected));
+        foreach (var service in ControlPlane.Where(s => s != without))
+            await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment : null);
+        return stack;
+    }
+
+    public ServerProcess Process(string service) => _processes[service];
+
+    /// <summary>Starts a service that does not run, and waits until it answers.</summary>
+    public async Task StartServiceAsync(string service, string expected, IReadOnlyDictionary<string, string>? more = null)
+    {
+        var environment = Environment(service, expected);
+        foreach (var (name, value) in more ?? new Dictionary<string, string>())
+            environment[name] = value;
+        if (_processes.Remove(service, out var previous))
+            await previous.DisposeAsync();
+        _processes[service] = await ServerProcess.StartAsync("dotnet", [Program(service)], environment);
+        await _processes[service].ListensAsync(_ports[service], Limit);
+    }
+
+    /// <summary>Ends a service as a crash does.</summary>
+    public async Task KillAsync(string service)
+    {
+        await _processes[service].SignalAsync("KILL");
+        await _processes[service].EndedAsync();
+    }
+
+    /// <summary>Hosts workers in this process, on the same broker.</summary>
+    public async Task<WebApplication> StartWorkersAsync(params ServiceModule[] workers)
+    {
+        var configuration = new Dictionary<string, string?>
+        {
+            ["Bus:Address"] = _broker,
+            [ServiceClients.AddressKey("artifact-store")] = Address("artifact-store"),
+            ["Worker:WorkFolder"] = Path.Combine(_folder, "work"),
+            ["Worker:Slots"] = "2",
+        };
+        var app = ServiceHost.Build(workers, [.. workers.Select(w => new ServiceListener(w.Name, new IPEndPoint(IPAddress.Loopback, 0), null))], configuration, Serilog.Core.Logger.None, ServiceBus.RabbitMq);
+        await app.StartAsync(Cancellation);
+        _workers.Add(app);
+        return app;
+    }
+
+    /// <summary>What is missing.</summary>
+    public async Task<Readiness> ReadinessAsync()
+    {
+        using var answer = await Http.GetAsync("health/ready", Cancellation);
+        return (await answer.Content.ReadFromJsonAsync<Readiness>(ContractJson.Options, Cancellation))!;
+    }
+
+    public Task ReadyAsync() => UntilAsync(async () => (await ReadinessAsync()).Missing.Count == 0, async () => JsonSerializer.Serialize(await ReadinessAsync()) + Outputs());
+
+    public Task<string> UploadAsync(string content) => UploadAsync(System.Text.Encoding.UTF8.GetBytes(content));
+
+    public async Task<string> UploadAsync(byte[] content)
+    {
+        using var answer = await Http.PostAsync("v1/artifacts?kind=onnx", new ByteArrayContent(content), Cancellation);
+        answer.EnsureSuccessStatusCode();
+        return (await answer.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, Cancellation))!.Digest;
+    }
+
+    /// <summary>Submits a run without the cache.</summary>
+    public Task<HttpResponseMessage> SubmitAsync(string model, string? key, params string[] uses)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, "v1/runs") { Content = JsonContent.Create(new { model, cache = false, pipeline = new { steps = uses.Select(u => new { uses = u }) } }) };
+        if (key is not null)
+            request.Headers.Add("Idempotency-Key", key);
+        return Http.SendAsync(request, Cancellation);
+    }
+
+    /// <summary>Submits a run that is accepted.</summary>
+    public async Task<Guid> RunAsync(string model, params string[] uses)
+    {
+        using var answer = await SubmitAsync(model, null, uses);
+        var text = await answer.Content.ReadAsStringAsync(Cancellation);
+        Assert.True(answer.StatusCode == HttpStatusCode.Accepted, $"{(int)answer.StatusCode}: {text}");
+        return (Guid)JsonNode.Parse(text)!["id"]!;
+    }
+
+    public async Task<RunResource?> GetAsync(Guid run)
+    {
+        using var answer = await Http.GetAsync($"v1/runs/{run}", Cancellation);
+        return answer.IsSuccessStatusCode ? await answer.Content.ReadFromJsonAsync<RunResource>(ContractJson.Options, Cancellation) : null;
+    }
+
+    /// <summary>Waits until all of them have ended.</summary>
+    public async Task<IReadOnlyList<RunResource>> EndedAsync(IReadOnlyCollection<Guid> runs)
+    {
+        var ended = new Dictionary<Guid, RunResource>();
+        await UntilAsync(
+            async () =>
+            {
+                foreach (var run in runs.Where(r => !ended.ContainsKey(r)))
+                {
+                    if (await TryAsync(() => GetAsync(run)) is { } seen && RunStates.IsTerminal(seen.State))
+                        ended[run] = seen;
+                }
+                return ended.Count == runs.Count;
+            },
+            async () => $"{runs.Count - ended.Count} of {runs.Count} runs have not ended: {JsonSerializer.Serialize(await TryAsync(() => GetAsync(runs.First(r => !ended.ContainsKey(r)))), ContractJson.Options)}{Outputs()}");
+        return [.. runs.Select(r => ended[r])];
+    }
+
+    public static async Task UntilAsync(Func<Task<bool>> condition, Func<Task<string>> why)
+    {
+        var deadline = System.Diagnostics.Stopwatch.StartNew();
+        while (!await condition())
+        {
+            if (deadline.Elapsed > Limit)
+                Assert.Fail($"After {Limit.TotalSeconds} s: {await why()}");
+            await Task.Delay(100, Cancellation);
+        }
+    }
+
+    /// <summary>The newest lines of every process.</summary>
+    public string Outputs() => string.Concat(_processes.Select(p => $"{System.Environment.NewLine}--- {p.Key}{System.Environment.NewLine}{Tail(p.Value.Output)}"));
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        foreach (var worker in _workers)
+        {
+            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+            await worker.StopAsync(limit.Token);
+            await worker.DisposeAsync();
+        }
+        foreach (var process in _processes.Values)
+            await process.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    // A request that meets a process that is down or just coming up is made again.
+    private static async Task<RunResource?> TryAsync(Func<Task<RunResource?>> request)
+    {
+        try
+        {
+            return await request();
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !Cancellation.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
+
+    private static string Tail(string text) => text.Length <= 4000 ? text : text[^4000..];
+
+    private static string Program(string service) => Path.Combine(AppContext.BaseDirectory, service switch
+    {
+        "orchestrator" => "TinyMLaaS.Orchestrator.dll",
+        "pipeline-api" => "TinyMLaaS.PipelineApi.dll",
+        "artifact-store" => "TinyMLaaS.ArtifactStore.dll",
+        "compiler" => "TinyMLaaS.Compiler.dll",
+        "installer" => "TinyMLaaS.Installer.dll",
+        _ => throw new ArgumentOutOfRangeException(nameof(service), service, "There is no program of this name."),
+    });
+
+    private string Address(string service) => $"http://127.0.0.1:{_ports[service]}";
+
+    private Dictionary<string, string> Environment(string service, string expected)
+    {
+        var environment = new Dictionary<string, string> { ["Service__Listen"] = Address(service) };
+        if (service != "artifact-store")
+            environment["Bus__Address"] = _broker;
+        switch (service)
+        {
+            case "orchestrator":
+                environment["Orchestrator__Database"] = _database;
+                environment["Orchestrator__RetrySeconds"] = "0.1";
+                environment["Orchestrator__LeaseSeconds"] = "5";
+                break;
+            case "pipeline-api":
+                environment["PipelineApi__Database"] = _database;
+                environment["PipelineApi__ExpectedWorkers"] = expected;
+                environment["Services__orchestrator"] = Address("orchestrator");
+                environment["Services__artifact-store"] = Address("artifact-store");
+                break;
+            case "artifact-store":
+                environment["ArtifactStore__Root"] = Artifacts;
+                break;
+            default:
+                environment["Services__artifact-store"] = Address("artifact-store");
+                environment["Worker__WorkFolder"] = Path.Combine(_folder, service);
+                break;
+        }
+        return environment;
+    }
+}
