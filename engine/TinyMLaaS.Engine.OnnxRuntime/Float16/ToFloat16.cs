@@ -78,7 +78,7 @@ public sealed class ToFloat16 : ITransformer
         var bytes = OnnxFile.ToBytes(model);
         progress.Report(new TransformProgress(0.8, "comparing"));
         var comparable = options.KeepIo ? bytes : Comparable(fused, options.Exclude, types, calibration, cancellation);
-        var sqnr = dataset is null ? (double?)null : Math.Round(new OutputError(fused, dataset, MostFeeds, cancellation).Of(comparable).Decibels, 2);
+        var sqnr = dataset is null ? (double?)null : Math.Round(new OutputError(fused, dataset, MostFeeds, 1, cancellation).Of(comparable).Decibels, 2);
         File.WriteAllBytes(output, bytes);
         report["after"] = NetworkFigures.Of(bytes.Length, model);
         report["unchanged"] = false;

@@ -23,6 +23,9 @@ internal sealed class QuantizationSearch
     /// <summary>Outputs nearer to their error than this are of little use: then more than <see cref="LargestFloatShare"/> may stay float, until they reach it.</summary>
     public const double UsableDecibels = 15;
 
+    // On few feeds an error may be small by luck: what choices are kept by is measured this often.
+    private const int MostDraws = 8;
+
     // What operators left float must gain where they do not bring the outputs to that.
     private const double WorthDecibels = 3;
 
@@ -48,6 +51,7 @@ internal sealed class QuantizationSearch
     private WeightGrid _weights;
     private readonly NodeWork _work;
     private readonly OutputError _error;
+    private readonly OutputError _whole;
     private readonly Dictionary<string, double> _alone = new(StringComparer.Ordinal);
 
     private QuantizationSearch(byte[] fused, IReadOnlySet<string> excluded, Calibration calibration, Dataset dataset, WeightGrid weights, CancellationToken cancellation)
@@ -61,14 +65,17 @@ internal sealed class QuantizationSearch
         _work = NodeWork.Measure(fused, dataset, cancellation);
         var plan = Draft(new QuantizationChoice(Methods[0])).Plan;
         var networks = (plan.Tensors.Count * Methods.Length) + plan.Nodes.Count;
-        _error = new OutputError(fused, dataset, (long)Math.Max(1, LargestWork / (Math.Max(1d, _work.Total) * Math.Max(1, networks))), cancellation);
+        var affordable = (long)Math.Max(1, LargestWork / (Math.Max(1d, _work.Total) * Math.Max(1, networks)));
+        _error = new OutputError(fused, dataset, affordable, 1, cancellation);
+        var draws = (int)Math.Min(MostDraws, affordable / _error.Feeds);
+        _whole = draws > _error.Feeds ? new OutputError(fused, dataset, _error.Feeds, draws, cancellation) : _error;
     }
 
     /// <summary>Feeds that the error was measured on.</summary>
     public int Feeds => _error.Feeds;
 
     /// <summary>Networks that were measured.</summary>
-    public int Measured => _error.Measured;
+    public int Measured => _error.Measured + (_whole == _error ? 0 : _whole.Measured);
 
     /// <summary>The choice.</summary>
     public QuantizationChoice Choice { get; private set; } = new(Methods[0]);
@@ -118,7 +125,7 @@ internal sealed class QuantizationSearch
     /// <summary>A draft to look at, not to write.</summary>
     private QuantizationDraft Draft(QuantizationChoice choice) => new(_facts, _excluded, _calibration, choice, _weights);
 
-    private OutputError.Error Measure(QuantizationChoice choice) => _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _weights).Write());
+    private OutputError.Error Measure(QuantizationChoice choice) => _whole.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, choice, _weights).Write());
 
     /// <summary>With 4 bits, scales that cut the largest weights may serve better; with 8 they never did.</summary>
     private void ChooseScales()
@@ -126,7 +133,7 @@ internal sealed class QuantizationSearch
         if (_weights.Bits == 8)
             return;
         var weights = _weights with { IsLeastSquares = true };
-        var error = _error.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, Choice, weights).Write());
+        var error = _whole.Of(QuantizationDraft.OnCopy(_fused, _excluded, _calibration, Choice, weights).Write());
         if (error.Cost < Error.Cost * (1 - LeastGain))
             (_weights, Error) = (weights, error);
     }
@@ -147,7 +154,7 @@ internal sealed class QuantizationSearch
             equalization.Apply(basis == EqualizationBasis.Weights ? null : ChannelMagnitudes(fused, equalization.Pairs));
             var candidate = OnnxFile.ToBytes(model);
             var calibration = Calibration.Run(model, between, _dataset, 1, _ => { }, _cancellation).With(own);
-            var error = _error.Of(QuantizationDraft.OnCopy(candidate, _excluded, calibration, Choice, _weights).Write());
+            var error = _whole.Of(QuantizationDraft.OnCopy(candidate, _excluded, calibration, Choice, _weights).Write());
             if (error.Cost >= Error.Cost * (1 - LeastEqualizationGain))
                 continue;
             (_fused, _facts, _calibration, Error) = (candidate, new QuantizationFacts(OnnxFile.Read(candidate)), calibration, error);
@@ -227,10 +234,10 @@ internal sealed class QuantizationSearch
     private void ChooseFloat(Action<double> progress)
     {
         var (choice, error) = LeaveFloat(LargestFloatShare, EnoughDecibels, progress);
-        if (Math.Max(error.Decibels, Error.Decibels) < UsableDecibels)
+        if (Math.Max(error.ReliableDecibels, Error.ReliableDecibels) < UsableDecibels)
             (choice, error) = LeaveFloat(1, UsableDecibels, progress);
         // Speed and bytes are given away only for outputs that are near enough then, or usable at last, or have lost half of their noise.
-        var reached = error.Decibels >= EnoughDecibels || (error.Decibels >= UsableDecibels && Error.Decibels < UsableDecibels);
+        var reached = error.ReliableDecibels >= EnoughDecibels || (error.ReliableDecibels >= UsableDecibels && Error.ReliableDecibels < UsableDecibels);
         if (error.Decibels >= Error.Decibels + (reached ? LeastGainDecibels : WorthDecibels))
             (Choice, Error) = (choice, error);
     }
@@ -240,7 +247,7 @@ internal sealed class QuantizationSearch
     {
         var (choice, error) = (Choice, Error);
         var idle = new List<string[]>();
-        for (var step = 0; step < MostSteps && error.Decibels < enoughDecibels; step++)
+        for (var step = 0; step < MostSteps && error.ReliableDecibels < enoughDecibels; step++)
         {
             progress(0.5 + (0.5 * step / MostSteps));
             if (NextFloat(choice, largestShare) is not { } next)

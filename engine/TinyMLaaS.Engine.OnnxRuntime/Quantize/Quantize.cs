@@ -24,7 +24,7 @@ public sealed class Quantize : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "compiler/quantize",
-        Version = "9",
+        Version = "10",
         Summary = "Makes weights and activations integers of 8 or 4 bits, with ranges measured on samples.",
         Accepts = ["onnx"],
         Produces = "onnx",

@@ -22,8 +22,8 @@ public sealed class UnlabelledNetworksTests : IDisposable
     [InlineData("mlsd_320_tiny_mobilenetv2", 16)]
     [InlineData("ppocr_v2_cls_mobilenetv3", 60)]
     [InlineData("ppocr_v4_det", 12)]
-    // 27 dB where the shapes behind its attention are not known; known since compiler/fuse makes them constants, they lead the search elsewhere.
-    [InlineData("ppocr_v4_rec_svtr", 12)]
+    // Its softmax over 6,625 characters amplifies what rounding does to the last bit: other integer kernels give this file between 20 and 27 dB.
+    [InlineData("ppocr_v4_rec_svtr", 20)]
     [InlineData("speech_embedding_cnn", 22)]
     public void Keeps_the_outputs_of_real_networks(string network, double leastSqnr)
     {
