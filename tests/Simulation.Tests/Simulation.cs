@@ -175,23 +175,24 @@ internal sealed class Simulation : IDisposable
             if (Injects(Fault.RunCancelled, 0.3))
                 Schedule.After(at + Schedule.Between(0, 40), client.Cancel);
         }
-        Repeat(() => Schedule.Between(1, 8), async () =>
+        var quietAt = TimeSpan.MaxValue;
+        TimeSpan Pause(double from, double to) => (quietAt == TimeSpan.MaxValue ? 1 : 4) * Schedule.Between(from, to);
+        Repeat(() => Pause(1, 8), async () =>
         {
             if (_orchestrator is not null)
                 await _orchestrator.SweepAsync();
         });
-        Repeat(() => Schedule.Between(2, 6), DispatchAsync);
+        Repeat(() => Pause(2, 8), DispatchAsync);
         Repeat(() => Schedule.Between(2, 12), BreakAsync);
         Repeat(() => Schedule.Between(10, 30), CheckOneAsync);
-        var calmAt = Schedule.Between(30, 80);
+        var calmAt = Schedule.Between(25, 65);
         Schedule.After(calmAt, () => IsCalm = true);
         var limit = calmAt + EndsWithin;
-        var quietAt = TimeSpan.MaxValue;
         Repeat(() => TimeSpan.FromSeconds(3), () =>
         {
             // What was on its way for long may still arrive.
             if (IsCalm && quietAt == TimeSpan.MaxValue && HaveEnded())
-                quietAt = Schedule.Elapsed + 3 * Lease;
+                quietAt = Schedule.Elapsed + 2 * Lease;
             return Task.CompletedTask;
         });
         while (Schedule.Elapsed < quietAt && Schedule.Elapsed < limit)

@@ -42,7 +42,7 @@ public sealed record RunResource
     /// <summary>Labels of the submitter.</summary>
     public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Sequence of the newest event; the resource changes only with it.</summary>
+    /// <summary>Sequence of the newest event.</summary>
     public required long Sequence { get; init; }
 
     /// <summary>When it was accepted, UTC.</summary>

@@ -75,29 +75,29 @@ internal static class RunEndpoints
             return NoTenant();
         if (!TryReadWait(wait, out var limit))
             return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", $"wait is '{wait}'. Expected seconds, e.g. wait=30s, at most {LongestWait.TotalSeconds}s.");
-        var known = KnownSequence(http.Request);
+        var known = KnownVersion(http.Request);
         var start = time.GetTimestamp();
         while (true)
         {
             var change = changes.Next(id);
-            var seen = await database.Runs.AsNoTracking().Where(r => r.CorrelationId == id && r.Tenant == tenant).Select(r => new { r.Sequence, r.CurrentState }).SingleOrDefaultAsync(cancellation);
+            var seen = await database.Runs.AsNoTracking().Where(r => r.CorrelationId == id && r.Tenant == tenant).Select(r => new { r.Version, r.CurrentState }).SingleOrDefaultAsync(cancellation);
             if (seen is null)
                 return NoRun(id);
             var left = limit - time.GetElapsedTime(start);
             var terminal = RunStates.IsTerminal(seen.CurrentState.ToLowerInvariant());
             // Without a known version only the end is worth waiting for.
-            var news = known is null ? terminal : seen.Sequence != known;
+            var news = known is null ? terminal : seen.Version != known;
             if (news || terminal || left <= TimeSpan.Zero)
             {
-                http.Response.Headers.ETag = $"\"{seen.Sequence}\"";
-                if (known == seen.Sequence)
+                http.Response.Headers.ETag = $"\"{seen.Version}\"";
+                if (known == seen.Version)
                     return Results.StatusCode(StatusCodes.Status304NotModified);
                 break;
             }
             await WaitAsync(change, left < FallbackPoll ? left : FallbackPoll, time, cancellation);
         }
         var run = await database.WholeRuns.AsNoTracking().SingleAsync(r => r.CorrelationId == id, cancellation);
-        http.Response.Headers.ETag = $"\"{run.Sequence}\"";
+        http.Response.Headers.ETag = $"\"{run.Version}\"";
         return Results.Ok(RunResources.Of(run, await WaitingReasons.ReadAsync(database, pools, cancellation)));
     }
 
@@ -181,10 +181,11 @@ internal static class RunEndpoints
 
     private static IResult NoStep(Guid id, int step) => Problems.Result(StatusCodes.Status404NotFound, "no-such-step", "There is no such step", $"Run {id} has no step {step}.");
 
-    private static long? KnownSequence(HttpRequest request) =>
+    // Not the newest event: that the end was asked for is a change and no event.
+    private static long? KnownVersion(HttpRequest request) =>
         EntityTagHeaderValue.TryParse(request.Headers.IfNoneMatch.ToString(), out var tag)
-            && long.TryParse(tag.Tag.AsSpan().Trim('"'), NumberStyles.None, CultureInfo.InvariantCulture, out var sequence)
-            ? sequence
+            && long.TryParse(tag.Tag.AsSpan().Trim('"'), NumberStyles.None, CultureInfo.InvariantCulture, out var version)
+            ? version
             : null;
 
     private static bool TryReadWait(string? text, out TimeSpan wait)

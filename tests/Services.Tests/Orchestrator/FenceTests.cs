@@ -218,25 +218,6 @@ public sealed class FenceTests : IDisposable
     }
 
     [Fact]
-    public async Task A_cancellation_and_a_completion_have_one_winner()
-    {
-        await using var host = await StartAsync();
-        for (var i = 0; i < 50; i++)
-        {
-            var run = Runs.Of("compiler/fuse");
-            await host.SubmitAsync(run);
-            var offer = await host.OfferAsync();
-            await host.ClaimAsync(offer);
-            var complete = host.CompleteAsync(offer);
-            var cancel = host.CancelAsync(run.RunId);
-            await Task.WhenAll(complete, cancel);
-            var ended = await host.ReadAsync(run.RunId);
-            Assert.Equal(await complete is AttemptCommitted ? RunStates.Succeeded : RunStates.Cancelled, ended.PublicState);
-            Assert.Single(ended.Events, e => e.Type is "io.tinymlaas.run.succeeded.v1" or "io.tinymlaas.run.cancelled.v1");
-        }
-    }
-
-    [Fact]
     public async Task The_fence_alone_does_not_help_a_worker_that_does_not_hold_the_lease()
     {
         await using var host = await StartAsync();

@@ -154,11 +154,14 @@ internal sealed class OrchestratorHost : IAsyncDisposable
         (await Http.GetFromJsonAsync<RunResource>($"v1/runs/{run}", ContractJson.Options))!;
 
     /// <summary>The whole run as stored now.</summary>
-    public async Task<PipelineRun> ReadAsync(Guid run)
+    public async Task<PipelineRun> ReadAsync(Guid run) => await FindAsync(run) ?? throw new InvalidOperationException($"There is no run {run}.");
+
+    /// <summary>The whole run as stored now; null when there is none.</summary>
+    public async Task<PipelineRun?> FindAsync(Guid run)
     {
         await using var scope = Services.CreateAsyncScope();
         var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
-        return await database.WholeRuns.Include(r => r.Events).Include(r => r.Log).AsNoTracking().SingleAsync(r => r.CorrelationId == run);
+        return await database.WholeRuns.Include(r => r.Events).Include(r => r.Log).AsNoTracking().SingleOrDefaultAsync(r => r.CorrelationId == run);
     }
 
     public async Task<PipelineRun> UntilAsync(Guid run, Func<PipelineRun, bool> condition)

@@ -106,7 +106,25 @@ public sealed class RunEndpointsTests : IDisposable
         using var response = await waiting.WaitAsync(OrchestratorHost.Limit, Cancellation);
         var ended = await response.Content.ReadFromJsonAsync<RunResource>(ContractJson.Options, Cancellation);
         Assert.Equal(RunStates.Succeeded, ended!.State);
-        Assert.Equal($"\"{ended.Sequence}\"", response.Headers.ETag!.Tag);
+        Assert.Equal($"\"{(await host.ReadAsync(run.RunId)).Version}\"", response.Headers.ETag!.Tag);
+    }
+
+    [Fact]
+    public async Task A_run_whose_end_was_asked_for_has_changed()
+    {
+        await using var host = await StartWithWorkerAsync();
+        var run = Runs.Of("compiler/fuse");
+        await host.SubmitAsync(run);
+        await host.ClaimAsync(await host.OfferAsync());
+        using var before = await host.Http.GetAsync($"v1/runs/{run.RunId}", Cancellation);
+        await host.CancelAsync(run.RunId);
+
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"v1/runs/{run.RunId}");
+        request.Headers.IfNoneMatch.Add(before.Headers.ETag!);
+        using var after = await host.Http.SendAsync(request, Cancellation);
+
+        Assert.Equal(HttpStatusCode.OK, after.StatusCode);
+        Assert.Equal(RunStates.Cancelling, (await after.Content.ReadFromJsonAsync<RunResource>(ContractJson.Options, Cancellation))!.State);
     }
 
     [Fact]
