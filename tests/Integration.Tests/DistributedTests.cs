@@ -3,6 +3,7 @@ using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.EndToEnd.Tests;
 using TinyMLaaS.Integration.Tests.Servers;
 using TinyMLaaS.Integration.Tests.Stacks;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests;
 

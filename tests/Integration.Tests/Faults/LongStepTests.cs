@@ -4,6 +4,7 @@ using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Integration.Tests.Servers;
 using TinyMLaaS.Integration.Tests.Stacks;
 using TinyMLaaS.Services.Tests.WorkerHost;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests.Faults;
 

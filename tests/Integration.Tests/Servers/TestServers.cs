@@ -1,5 +1,6 @@
 using System.Globalization;
 using Npgsql;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests.Servers;
 
@@ -9,8 +10,6 @@ namespace TinyMLaaS.Integration.Tests.Servers;
 /// </summary>
 public sealed class TestServers : IAsyncLifetime
 {
-    public const string Installation = "apt-get install --no-install-recommends rabbitmq-server postgresql";
-
     private const string RabbitMqVariable = "TINYML_TEST_RABBITMQ";
     private const string PostgresVariable = "TINYML_TEST_POSTGRES";
 

@@ -1,9 +1,9 @@
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
-using TinyMLaaS.Integration.Tests.Servers;
 using TinyMLaaS.Orchestration.Testing;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests.Stacks;
 

@@ -7,8 +7,8 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Health;
 using TinyMLaaS.Contracts.Pipelines;
-using TinyMLaaS.Integration.Tests.Servers;
 using TinyMLaaS.ServiceDefaults;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests.Stacks;
 
@@ -17,31 +17,27 @@ internal sealed class Stack : IAsyncDisposable
 {
     public static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
 
-    private static readonly string[] ControlPlane = ["orchestrator", "pipeline-api", "artifact-store"];
-
-    private readonly string _folder = Directory.CreateTempSubdirectory("tinymlaas-stack-").FullName;
+    private readonly ServicePrograms _programs;
     private readonly string _broker;
-    private readonly string _database;
-    private readonly Dictionary<string, int> _ports = new[] { "pipeline-api", "orchestrator", "artifact-store", "compiler", "installer" }.ToDictionary(s => s, _ => ServerProcess.FreePort());
-    private readonly Dictionary<string, ServerProcess> _processes = [];
     private readonly List<WebApplication> _workers = [];
 
     private Stack(string broker, string database)
     {
         _broker = broker;
-        _database = database;
+        _programs = new ServicePrograms(broker, database);
+        Url = new Uri(_programs.Address("pipeline-api") + "/");
         Http = new HttpClient { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(1) };
     }
 
     public static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     /// <summary>Of pipeline-api.</summary>
-    public Uri Url => new($"http://127.0.0.1:{_ports["pipeline-api"]}/");
+    public Uri Url { get; }
 
     public HttpClient Http { get; }
 
     /// <summary>The folder of the artifact-store.</summary>
-    public string Artifacts => Path.Combine(_folder, "artifacts");
+    public string Artifacts => _programs.Artifacts;
 
     /// <param name="broker">Address of the broker.</param>
     /// <param name="database">Connection string of an empty database.</param>
@@ -51,33 +47,30 @@ internal sealed class Stack : IAsyncDisposable
     public static async Task<Stack> StartAsync(string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null)
     {
         var stack = new Stack(broker, database);
-        foreach (var service in (string[])["orchestrator", "pipeline-api"])
-            await ServerProcess.RunAsync("dotnet", [Program(service), "migrate"], stack.Environment(service, expected));
-        foreach (var service in ControlPlane.Where(s => s != without))
+        await stack._programs.MigrateAsync();
+        foreach (var service in ServicePrograms.ControlPlane.Where(s => s != without))
             await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment : null);
         return stack;
     }
 
-    public ServerProcess Process(string service) => _processes[service];
+    public ServerProcess Process(string service) => _programs.Processes[service];
 
     /// <summary>Starts a service that does not run, and waits until it answers.</summary>
-    public async Task StartServiceAsync(string service, string expected, IReadOnlyDictionary<string, string>? more = null)
+    public Task StartServiceAsync(string service, string expected, IReadOnlyDictionary<string, string>? more = null)
     {
-        var environment = Environment(service, expected);
+        var options = service switch
+        {
+            "orchestrator" => new Dictionary<string, string> { ["Orchestrator__RetrySeconds"] = "0.1", ["Orchestrator__LeaseSeconds"] = "5" },
+            "pipeline-api" => new Dictionary<string, string> { ["PipelineApi__ExpectedWorkers"] = expected },
+            _ => [],
+        };
         foreach (var (name, value) in more ?? new Dictionary<string, string>())
-            environment[name] = value;
-        if (_processes.Remove(service, out var previous))
-            await previous.DisposeAsync();
-        _processes[service] = await ServerProcess.StartAsync("dotnet", [Program(service)], environment);
-        await _processes[service].ListensAsync(_ports[service], Limit);
+            options[name] = value;
+        return _programs.StartAsync(service, options);
     }
 
     /// <summary>Ends a service as a crash does.</summary>
-    public async Task KillAsync(string service)
-    {
-        await _processes[service].SignalAsync("KILL");
-        await _processes[service].EndedAsync();
-    }
+    public Task KillAsync(string service) => _programs.KillAsync(service);
 
     /// <summary>Hosts workers in this process, on the same broker.</summary>
     public async Task<WebApplication> StartWorkersAsync(params ServiceModule[] workers)
@@ -85,8 +78,8 @@ internal sealed class Stack : IAsyncDisposable
         var configuration = new Dictionary<string, string?>
         {
             ["Bus:Address"] = _broker,
-            [ServiceClients.AddressKey("artifact-store")] = Address("artifact-store"),
-            ["Worker:WorkFolder"] = Path.Combine(_folder, "work"),
+            [ServiceClients.AddressKey("artifact-store")] = _programs.Address("artifact-store"),
+            ["Worker:WorkFolder"] = Path.Combine(_programs.Folder, "work"),
             ["Worker:Slots"] = "2",
         };
         var app = ServiceHost.Build(workers, [.. workers.Select(w => new ServiceListener(w.Name, new IPEndPoint(IPAddress.Loopback, 0), null))], configuration, Serilog.Core.Logger.None, ServiceBus.RabbitMq);
@@ -167,7 +160,7 @@ internal sealed class Stack : IAsyncDisposable
     }
 
     /// <summary>The newest lines of every process.</summary>
-    public string Outputs() => string.Concat(_processes.Select(p => $"{System.Environment.NewLine}--- {p.Key}{System.Environment.NewLine}{Tail(p.Value.Output)}"));
+    public string Outputs() => _programs.Outputs();
 
     public async ValueTask DisposeAsync()
     {
@@ -178,9 +171,7 @@ internal sealed class Stack : IAsyncDisposable
             await worker.StopAsync(limit.Token);
             await worker.DisposeAsync();
         }
-        foreach (var process in _processes.Values)
-            await process.DisposeAsync();
-        Directory.Delete(_folder, recursive: true);
+        await _programs.DisposeAsync();
     }
 
     // A request that meets a process that is down or just coming up is made again.
@@ -194,48 +185,5 @@ internal sealed class Stack : IAsyncDisposable
         {
             return null;
         }
-    }
-
-    private static string Tail(string text) => text.Length <= 4000 ? text : text[^4000..];
-
-    private static string Program(string service) => Path.Combine(AppContext.BaseDirectory, service switch
-    {
-        "orchestrator" => "TinyMLaaS.Orchestrator.dll",
-        "pipeline-api" => "TinyMLaaS.PipelineApi.dll",
-        "artifact-store" => "TinyMLaaS.ArtifactStore.dll",
-        "compiler" => "TinyMLaaS.Compiler.dll",
-        "installer" => "TinyMLaaS.Installer.dll",
-        _ => throw new ArgumentOutOfRangeException(nameof(service), service, "There is no program of this name."),
-    });
-
-    private string Address(string service) => $"http://127.0.0.1:{_ports[service]}";
-
-    private Dictionary<string, string> Environment(string service, string expected)
-    {
-        var environment = new Dictionary<string, string> { ["Service__Listen"] = Address(service) };
-        if (service != "artifact-store")
-            environment["Bus__Address"] = _broker;
-        switch (service)
-        {
-            case "orchestrator":
-                environment["Orchestrator__Database"] = _database;
-                environment["Orchestrator__RetrySeconds"] = "0.1";
-                environment["Orchestrator__LeaseSeconds"] = "5";
-                break;
-            case "pipeline-api":
-                environment["PipelineApi__Database"] = _database;
-                environment["PipelineApi__ExpectedWorkers"] = expected;
-                environment["Services__orchestrator"] = Address("orchestrator");
-                environment["Services__artifact-store"] = Address("artifact-store");
-                break;
-            case "artifact-store":
-                environment["ArtifactStore__Root"] = Artifacts;
-                break;
-            default:
-                environment["Services__artifact-store"] = Address("artifact-store");
-                environment["Worker__WorkFolder"] = Path.Combine(_folder, service);
-                break;
-        }
-        return environment;
     }
 }

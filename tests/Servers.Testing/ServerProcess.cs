@@ -4,7 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace TinyMLaaS.Integration.Tests.Servers;
+namespace TinyMLaaS.Servers.Testing;
 
 /// <summary>
 /// A server that a test started. A shell between holds a pipe to the test process and ends the server when the pipe breaks, so that a test process that is

@@ -1,7 +1,7 @@
 using System.Globalization;
 using RabbitMQ.Client;
 
-namespace TinyMLaaS.Integration.Tests.Servers;
+namespace TinyMLaaS.Servers.Testing;
 
 /// <summary>
 /// RabbitMQ of Debian's package: a node, a port mapper, a cookie and data of its own, everything on loopback. Its files survive <see cref="KillAsync"/>
@@ -61,7 +61,7 @@ internal sealed class RabbitMqServer : IAsyncDisposable
     public static async Task<RabbitMqServer> StartAsync(params string[] configuration)
     {
         if (!File.Exists(Path.Combine(Programs, "rabbitmq-server")))
-            throw new InvalidOperationException($"RabbitMQ is missing. Install it: {TestServers.Installation}");
+            throw new InvalidOperationException($"RabbitMQ is missing. Install it: {ServerPackages.Installation}");
         var server = new RabbitMqServer(
             Directory.CreateTempSubdirectory("tinymlaas-mq-").FullName, ServerProcess.FreePort(), ServerProcess.FreePort(), ServerProcess.FreePort());
         foreach (var folder in (string[])["data", "log", "generated"])

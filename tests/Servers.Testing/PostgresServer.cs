@@ -1,7 +1,7 @@
 using System.Globalization;
 using Npgsql;
 
-namespace TinyMLaaS.Integration.Tests.Servers;
+namespace TinyMLaaS.Servers.Testing;
 
 /// <summary>PostgreSQL of Debian's package on a free port of loopback, with a data folder of its own. It refuses to run as root, so root runs it as <c>postgres</c>.</summary>
 internal sealed class PostgresServer : IAsyncDisposable
@@ -14,8 +14,11 @@ internal sealed class PostgresServer : IAsyncDisposable
     private readonly string _programs;
     private ServerProcess? _process;
 
-    private PostgresServer(string folder, string programs, int port)
+    private readonly string[] _settings;
+
+    private PostgresServer(string folder, string programs, int port, string[] settings)
     {
+        _settings = settings;
         _folder = folder;
         _programs = programs;
         Port = port;
@@ -31,10 +34,11 @@ internal sealed class PostgresServer : IAsyncDisposable
 
     private static bool IsRoot => Environment.UserName == "root";
 
-    public static async Task<PostgresServer> StartAsync()
+    /// <param name="settings">More settings, each as <c>NAME=VALUE</c>.</param>
+    public static async Task<PostgresServer> StartAsync(params string[] settings)
     {
-        var programs = Programs() ?? throw new InvalidOperationException($"PostgreSQL is missing. Install it: {TestServers.Installation}");
-        var server = new PostgresServer(Directory.CreateTempSubdirectory("tinymlaas-pg-").FullName, programs, ServerProcess.FreePort());
+        var programs = Programs() ?? throw new InvalidOperationException($"PostgreSQL is missing. Install it: {ServerPackages.Installation}");
+        var server = new PostgresServer(Directory.CreateTempSubdirectory("tinymlaas-pg-").FullName, programs, ServerProcess.FreePort(), settings);
         if (IsRoot)
             await ServerProcess.RunAsync("/bin/chown", ["postgres:", server._folder]);
         var password = Path.Combine(server._folder, "password");
@@ -51,7 +55,8 @@ internal sealed class PostgresServer : IAsyncDisposable
     public async Task StartAgainAsync()
     {
         var (file, arguments) = AsOwner(
-            "postgres", "-D", Data, "-p", Port.ToString(CultureInfo.InvariantCulture), "-c", "listen_addresses=127.0.0.1", "-c", $"unix_socket_directories={_folder}", "-c", "max_connections=300");
+            "postgres", ["-D", Data, "-p", Port.ToString(CultureInfo.InvariantCulture), "-c", "listen_addresses=127.0.0.1", "-c", $"unix_socket_directories={_folder}", "-c", "max_connections=300",
+            .. _settings.SelectMany(s => (string[])["-c", s])]);
         _process = await ServerProcess.StartAsync(file, arguments);
         await _process.ListensAsync(Port, StartLimit);
         using var limit = new CancellationTokenSource(StartLimit);

@@ -1,0 +1,124 @@
+namespace TinyMLaaS.Servers.Testing;
+
+/// <summary>
+/// The services of an installation, each a process of its own over a broker and a database, with everything on loopback and in one folder. The programs are those
+/// beside the assembly that runs.
+/// </summary>
+internal sealed class ServicePrograms : IAsyncDisposable
+{
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(3);
+
+    private static readonly Dictionary<string, string> Assemblies = new(StringComparer.Ordinal)
+    {
+        ["orchestrator"] = "TinyMLaaS.Orchestrator.dll",
+        ["pipeline-api"] = "TinyMLaaS.PipelineApi.dll",
+        ["artifact-store"] = "TinyMLaaS.ArtifactStore.dll",
+        ["compiler"] = "TinyMLaaS.Compiler.dll",
+        ["installer"] = "TinyMLaaS.Installer.dll",
+    };
+
+    private readonly string _broker;
+    private readonly string _database;
+    private readonly Dictionary<string, int> _ports = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, ServerProcess> _processes = new(StringComparer.Ordinal);
+
+    /// <param name="broker">Address of the broker.</param>
+    /// <param name="database">Connection string of an empty database of PostgreSQL.</param>
+    public ServicePrograms(string broker, string database)
+    {
+        _broker = broker;
+        _database = database;
+    }
+
+    /// <summary>The services that every installation has, in the order in which they are started.</summary>
+    public static IReadOnlyList<string> ControlPlane { get; } = ["orchestrator", "pipeline-api", "artifact-store"];
+
+    /// <summary>Everything that the services keep in files.</summary>
+    public string Folder { get; } = Directory.CreateTempSubdirectory("tinymlaas-stack-").FullName;
+
+    /// <summary>The folder of the artifact-store.</summary>
+    public string Artifacts => Path.Combine(Folder, "artifacts");
+
+    /// <summary>The processes that were started, by name.</summary>
+    public IReadOnlyDictionary<string, ServerProcess> Processes => _processes;
+
+    /// <summary>Where a service listens.</summary>
+    public string Address(string service)
+    {
+        if (!_ports.TryGetValue(service, out var port))
+            _ports[service] = port = ServerProcess.FreePort();
+        return $"http://127.0.0.1:{port}";
+    }
+
+    /// <summary>Brings database and queues to the version of the programs.</summary>
+    public async Task MigrateAsync()
+    {
+        foreach (var service in (string[])["orchestrator", "pipeline-api"])
+            await ServerProcess.RunAsync("dotnet", [Program(service), "migrate"], Environment(service));
+    }
+
+    /// <summary>Starts a service, or a worker, that does not run, and waits until it answers.</summary>
+    /// <param name="name">A service; or any name for a worker.</param>
+    /// <param name="options">More of its environment.</param>
+    /// <param name="worker">For a worker that is no service of ours: its assembly and arguments.</param>
+    public async Task StartAsync(string name, IReadOnlyDictionary<string, string>? options = null, IReadOnlyList<string>? worker = null)
+    {
+        var environment = Environment(name);
+        foreach (var (option, value) in options ?? new Dictionary<string, string>())
+            environment[option] = value;
+        if (_processes.Remove(name, out var previous))
+            await previous.DisposeAsync();
+        _processes[name] = await ServerProcess.StartAsync("dotnet", worker ?? [Program(name)], environment);
+        await _processes[name].ListensAsync(new Uri(Address(name)).Port, StartLimit);
+    }
+
+    /// <summary>Ends a process as a crash does.</summary>
+    public async Task KillAsync(string name)
+    {
+        await _processes[name].SignalAsync("KILL");
+        await _processes[name].EndedAsync();
+    }
+
+    /// <summary>The newest lines of every process.</summary>
+    public string Outputs() => string.Concat(_processes.Select(p => $"{System.Environment.NewLine}--- {p.Key}{System.Environment.NewLine}{Tail(p.Value.Output)}"));
+
+    /// <summary>Ends all processes and removes their folder.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var process in _processes.Values)
+            await process.DisposeAsync();
+        Directory.Delete(Folder, recursive: true);
+    }
+
+    private static string Tail(string text) => text.Length <= 4000 ? text : text[^4000..];
+
+    private static string Program(string service) => Assemblies.TryGetValue(service, out var assembly)
+        ? Path.Combine(AppContext.BaseDirectory, assembly)
+        : throw new ArgumentOutOfRangeException(nameof(service), service, "There is no program of this name.");
+
+    private Dictionary<string, string> Environment(string name)
+    {
+        var environment = new Dictionary<string, string> { ["Service__Listen"] = Address(name) };
+        if (name != "artifact-store")
+            environment["Bus__Address"] = _broker;
+        switch (name)
+        {
+            case "orchestrator":
+                environment["Orchestrator__Database"] = _database;
+                break;
+            case "pipeline-api":
+                environment["PipelineApi__Database"] = _database;
+                environment["Services__orchestrator"] = Address("orchestrator");
+                environment["Services__artifact-store"] = Address("artifact-store");
+                break;
+            case "artifact-store":
+                environment["ArtifactStore__Root"] = Artifacts;
+                break;
+            default:
+                environment["Services__artifact-store"] = Address("artifact-store");
+                environment["Worker__WorkFolder"] = Path.Combine(Folder, name);
+                break;
+        }
+        return environment;
+    }
+}
