@@ -3,11 +3,13 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Benchmarks;
 using TinyMLaaS.Benchmarks.Engine;
+using TinyMLaaS.Benchmarks.Orchestration;
 
 // ./bench NAME [--json]: a table, or one JSON object, every figure with the limit or peer that was measured in the same run beside it. Progress goes to the standard error.
 const string usage = """
     usage: ./bench demo [--json]
            ./bench engine [--only large,latency,networks] [--network PART-OF-A-NAME] [--json]
+           ./bench orchestration [--only durable,embedded] [--runs N] [--slots N] [--statements] [--json]
     """;
 var json = args.Contains("--json");
 if (args is ["engine-large", var folder])
@@ -15,10 +17,14 @@ if (args is ["engine-large", var folder])
     Console.WriteLine(EngineBenchmark.RunLarge(folder).ToJsonString());
     return 0;
 }
+if (args is [EmbeddedInstallation.Argument, var home])
+    return await EmbeddedInstallation.ServeAsync(home);
 if (args is ["demo", ..] && args.Skip(1).All(a => a == "--json"))
     return Finish(await DemoBenchmark.RunAsync(CancellationToken.None), isTable: false);
 if (args is ["engine", ..] && Options(args.Skip(1).Where(a => a != "--json").ToArray()) is var (parts, network))
     return Finish(await EngineBenchmark.RunAsync(parts, network, Repository.Root(), json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
+if (args is ["orchestration", ..] && OrchestrationOptions.Read(args.Skip(1).Where(a => a != "--json").ToArray()) is { } orchestration)
+    return Finish(await OrchestrationBenchmark.RunAsync(orchestration, json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 Console.Error.WriteLine(usage);
 return 2;
 

@@ -1,4 +1,5 @@
 using System.Net;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Standalone;
 
@@ -16,4 +17,7 @@ public sealed record StandaloneOptions
 
     /// <summary>Services to leave out, by name, each of <see cref="StandaloneServer.Services"/>. For tests of what happens when one is missing.</summary>
     public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>More workers, which no installation has: for measurements.</summary>
+    internal IReadOnlyList<ServiceModule> Further { get; init; } = [];
 }

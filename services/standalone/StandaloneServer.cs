@@ -66,7 +66,7 @@ public sealed class StandaloneServer : IAsyncDisposable
             RemoveLeftovers(home);
             sockets = Directory.CreateTempSubdirectory(SocketFolderPrefix).FullName;
             log = CreateLog(home);
-            var modules = Modules().Where(m => !options.Without.Contains(m.Name)).Append(new ProcessLifetimeModule()).ToList();
+            var modules = Modules().Where(m => !options.Without.Contains(m.Name)).Concat(options.Further).Append(new ProcessLifetimeModule()).ToList();
             string Socket(string service) => Path.Combine(sockets, service);
             ServiceListener[] listeners =
             [

@@ -1,4 +1,10 @@
 using TinyMLaaS.TestWorker;
+using TinyMLaaS.TestWorker.NoOp;
 using TinyMLaaS.WorkerHost;
 
-return args is ["host", var work] ? await LoneHost.RunAsync(work) : await WorkerProgram.RunAsync(args, new MisbehavingModule());
+return args switch
+{
+    ["host", var work] => await LoneHost.RunAsync(work),
+    [NoOpModule.Argument, .. var rest] => await WorkerProgram.RunAsync(rest, new NoOpModule()),
+    _ => await WorkerProgram.RunAsync(args, new MisbehavingModule()),
+};
