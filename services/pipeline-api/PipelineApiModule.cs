@@ -58,6 +58,7 @@ public sealed class PipelineApiModule : ServiceModule
     {
         bus.AddConsumer<WorkerAnnouncedConsumer>();
         bus.AddRequestClient<CancelRun>(CancelLimit);
+        bus.AddRequestClient<ResumeRun>(CancelLimit);
     }
 
     /// <inheritdoc/>

@@ -102,7 +102,7 @@ public sealed class RunTests
     }
 
     [Fact]
-    public async Task Cancel_ends_a_run_that_another_command_waits_for()
+    public async Task Cancel_ends_a_run_that_another_command_waits_for_and_resume_goes_on_with_it()
     {
         using var folder = new TemporaryFolder();
         await using var server = await ServeProcess.StartAsync(folder.Home, 0, Cancellation);
@@ -112,12 +112,18 @@ public sealed class RunTests
         (await TinymlCommand.RunAsync(Cancellation, "cancel", run.Id.ToString(), "--server", server.Url, "--json")).Expect(0);
 
         Assert.Equal("cancelled", (await command).Expect(3).Json.GetProperty("state").GetString());
+        var resumed = (await TinymlCommand.RunAsync(Cancellation, "resume", run.Id.ToString(), "--server", server.Url, "--json")).Expect(0);
+        Assert.Equal(1, resumed.Json.GetProperty("resumptions").GetInt32());
+        await RunWatch.UntilAsync(server.Url, r => r.State == RunStates.Succeeded, Cancellation);
+        var refused = (await TinymlCommand.RunAsync(Cancellation, "resume", run.Id.ToString(), "--server", server.Url, "--json")).Expect(2);
+        Assert.Equal("run-succeeded", refused.Json.GetProperty("problems")[0].GetProperty("code").GetString());
     }
 
     [Theory]
     [InlineData("run-status")]
     [InlineData("logs")]
     [InlineData("cancel")]
+    [InlineData("resume")]
     public async Task A_run_that_does_not_exist_is_wrong_input(string command)
     {
         using var folder = new TemporaryFolder();

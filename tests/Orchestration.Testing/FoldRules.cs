@@ -10,10 +10,12 @@ internal static class FoldRules
 {
     public static IEnumerable<InvariantViolation> Check(PipelineRun run, RunFold fold)
     {
-        // The wish to end a run is no event: its steps stop one by one, and the log tells of all of them at the end.
+        // What runs when the end is asked for stops attempt by attempt, and the log tells of all of them at the end.
         var cancelling = run.PublicState == RunStates.Cancelling;
-        if (cancelling ? fold.State is not (RunStates.Accepted or RunStates.Running) : run.PublicState != fold.State)
+        if (run.PublicState != fold.State)
             yield return Differs(run, "state", run.PublicState, fold.State);
+        if (run.Resumptions != fold.Resumptions)
+            yield return Differs(run, "number of resumptions", run.Resumptions, fold.Resumptions);
         if (run.StartedAt != fold.StartedAt)
             yield return Differs(run, "start", run.StartedAt, fold.StartedAt);
         if (run.EndedAt != fold.EndedAt)

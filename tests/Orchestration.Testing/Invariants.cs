@@ -10,7 +10,7 @@ namespace TinyMLaaS.Orchestration.Testing;
 /// they do for every kind of database; they share no code with what writes them.
 /// </summary>
 /// <remarks>
-/// I1 a run ends exactly once. I2 a step has one winning attempt. I3 fences strictly increase, and nothing is committed under an old one.
+/// I1 a run ends exactly once, and once more for each time it is resumed. I2 a step has one winning attempt. I3 fences strictly increase, and nothing is committed under an old one.
 /// I4 the events of a run have no gap and fold to its rows. I5 an ended run holds no lease and no slot, and once all is quiet nothing waits to be
 /// delivered. I6 every artifact referred to exists and is what its digest says. I8 every subscriber saw every event, in order.
 /// I10 no tenant sees an id of another.

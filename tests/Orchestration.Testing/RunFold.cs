@@ -34,6 +34,8 @@ internal sealed class RunFold
 
     public Failure? Failure { get; private set; }
 
+    public int Resumptions { get; private set; }
+
     public IReadOnlyDictionary<int, FoldedStep> Steps { get; }
 
     /// <summary>What is wrong with the log itself.</summary>
@@ -54,7 +56,8 @@ internal sealed class RunFold
         if (entry.Sequence != _sequence + 1)
             Broken(Invariants.EventsFold, $"event {entry.Sequence} ({entry.Type}) follows event {_sequence}");
         _sequence = entry.Sequence;
-        if (_ended is not null)
+        // An end is the last there is, or the run is resumed after it.
+        if (_ended is not null && entry.Type is not "io.tinymlaas.run.resumed.v1")
             Broken(Invariants.EndsOnce, $"event {entry.Sequence} ({entry.Type}) comes after {_ended}");
         if (State.Length == 0 != entry.Type is "io.tinymlaas.run.accepted.v1")
             Broken(Invariants.EventsFold, $"event {entry.Sequence} is {entry.Type}; a log begins with run.accepted and has it once");
@@ -84,6 +87,12 @@ internal sealed class RunFold
                 break;
             case "io.tinymlaas.run.cancelled.v1":
                 Cancel(entry);
+                break;
+            case "io.tinymlaas.run.cancelling.v1":
+                BeginCancel(entry);
+                break;
+            case "io.tinymlaas.run.resumed.v1":
+                Resume(entry, Read<RunResumed>(entry));
                 break;
             case "io.tinymlaas.step.offered.v1":
                 Offer(entry, Read<StepOffered>(entry));
@@ -216,8 +225,44 @@ internal sealed class RunFold
         End(entry, RunStates.Failed);
     }
 
+    private void BeginCancel(RunEvent entry)
+    {
+        if (State is not (RunStates.Accepted or RunStates.Running))
+            Broken(Invariants.EndsOnce, $"event {entry.Sequence} asks for the end of a run that is {State}");
+        State = RunStates.Cancelling;
+        foreach (var step in Steps.Values.Where(s => !s.HasEnded && s.Active?.State != AttemptStates.Running))
+        {
+            step.State = StepStates.Cancelled;
+            step.Active?.End(AttemptStates.Cancelled, entry.At);
+        }
+    }
+
+    private void Resume(RunEvent entry, RunResumed resumed)
+    {
+        if (State is not (RunStates.Failed or RunStates.Cancelled))
+            Broken(Invariants.EndsOnce, $"event {entry.Sequence} resumes a run that is {State}");
+        if (resumed.Resumption != ++Resumptions)
+            Broken(Invariants.EventsFold, $"event {entry.Sequence} is resumption {resumed.Resumption}; expected {Resumptions}");
+        var again = Steps.Where(s => s.Value.State != StepStates.Succeeded).ToArray();
+        if (resumed.Step != again.Where(s => s.Value.EvaluatesAfter is null).Select(s => (int?)s.Key).Min())
+            Broken(Invariants.EventsFold, $"event {entry.Sequence} resumes at a step that is not the first without a result", resumed.Step);
+        foreach (var (_, step) in again)
+        {
+            step.Reset(StepStates.Pending);
+            step.Failure = null;
+        }
+        foreach (var (position, step) in Steps.Where(s => s.Value.State == StepStates.Succeeded))
+            SkipWhatCannotBeMeasured(position, step.Outputs);
+        State = StartedAt is null ? RunStates.Accepted : RunStates.Running;
+        EndedAt = null;
+        Failure = null;
+        _ended = null;
+    }
+
     private void Cancel(RunEvent entry)
     {
+        if (State != RunStates.Cancelling)
+            Broken(Invariants.EndsOnce, $"event {entry.Sequence} cancels a run that is {State}, and no event before asked for it");
         foreach (var step in Steps.Values.Where(s => !s.HasEnded))
         {
             // When each of them ended, and whether it was told or lost, the log does not say.

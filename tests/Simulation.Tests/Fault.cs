@@ -62,4 +62,7 @@ internal enum Fault
 
     /// <summary>The end of a run is asked for.</summary>
     RunCancelled,
+
+    /// <summary>A run that has failed or was cancelled is to go on.</summary>
+    RunResumed,
 }

@@ -8,7 +8,12 @@ internal sealed class ModelClient(Simulation simulation, SubmitRun run)
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(10);
 
+    private int _resumptions;
+
     public SubmitRun Run => run;
+
+    /// <summary>True while it waits to hear that the run goes on.</summary>
+    public bool IsResuming { get; private set; }
 
     public void SubmitUntilKnown()
     {
@@ -26,5 +31,22 @@ internal sealed class ModelClient(Simulation simulation, SubmitRun run)
             simulation.Witness.Cancelled(run.RunId, accepted.State);
         else
             simulation.Schedule.After(TimeSpan.FromSeconds(2), Cancel);
+    });
+
+    /// <summary>Asks for the run to go on until that is heard.</summary>
+    public void Resume()
+    {
+        if (IsResuming)
+            return;
+        IsResuming = true;
+        Resume($"{run.RunId}-{++_resumptions}");
+    }
+
+    private void Resume(string key) => simulation.Network.Ask(new ResumeRun { Tenant = run.Tenant, RunId = run.RunId, Key = key }, AnswerWithin, answer =>
+    {
+        if (answer is null)
+            simulation.Schedule.After(TimeSpan.FromSeconds(2), () => Resume(key));
+        else
+            IsResuming = false;
     });
 }

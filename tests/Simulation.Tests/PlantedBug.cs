@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
+using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Simulation.Tests.Bus;
@@ -71,6 +72,28 @@ internal sealed class CancellationIsForgotten : PlantedBug
     {
         if (Network.RunOf(message.Content) is { } run)
             rows.Write("UPDATE runs SET CurrentState = 'Running' WHERE CorrelationId = $0 AND CurrentState = 'Cancelling'", run);
+        return message;
+    }
+}
+
+/// <summary>A run that is resumed begins at its first step.</summary>
+internal sealed class FinishedStepsAreRepeated : PlantedBug
+{
+    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows)
+    {
+        if (message.Content is ResumeRun resume && rows.Write("UPDATE run_steps SET State = 'skipped' WHERE RunId = $0 AND State = 'succeeded' AND RunId IN (SELECT CorrelationId FROM runs WHERE CurrentState IN ('Failed', 'Cancelled'))", resume.RunId) > 0)
+            rows.Write("UPDATE step_attempts SET State = 'cancelled' WHERE RunId = $0 AND State = 'succeeded'", resume.RunId);
+        return message;
+    }
+}
+
+/// <summary>A request to go on with a run is heard each time that it is repeated.</summary>
+internal sealed class EndedRunsGoOn : PlantedBug
+{
+    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows)
+    {
+        if (message.Content is ResumeRun resume)
+            rows.Write("UPDATE runs SET CurrentState = 'Failed', ResumeKeys = '[]' WHERE CorrelationId = $0 AND CurrentState = 'Succeeded'", resume.RunId);
         return message;
     }
 }

@@ -149,7 +149,7 @@ internal sealed class Simulation : IDisposable
         }
         if (Network.RunOf(message.Content) is { } run && _database.StateOf(run) is var (state, sequence))
         {
-            Witness.Saw(run, state, sequence);
+            Witness.Saw(run, state, sequence, message.Content is ResumeRun);
             Note($"{Network.Describe(message.Content)} > {state} {sequence}");
         }
         else
@@ -185,6 +185,13 @@ internal sealed class Simulation : IDisposable
         Repeat(() => Pause(2, 8), DispatchAsync);
         Repeat(() => Schedule.Between(2, 12), BreakAsync);
         Repeat(() => Schedule.Between(10, 30), CheckOneAsync);
+        Repeat(() => Schedule.Between(2, 10), () =>
+        {
+            var client = Schedule.Pick(_clients);
+            if (_database.StateOf(client.Run.RunId) is (RunStates.Failed or RunStates.Cancelled, _) && Injects(Fault.RunResumed, 0.4))
+                client.Resume();
+            return Task.CompletedTask;
+        });
         var calmAt = Schedule.Between(25, 65);
         Schedule.After(calmAt, () => IsCalm = true);
         var limit = calmAt + EndsWithin;
@@ -253,7 +260,7 @@ internal sealed class Simulation : IDisposable
         Repeat(pause, act);
     });
 
-    private bool HaveEnded() => _clients.All(c => _database.StateOf(c.Run.RunId) is var (state, _) && RunStates.IsTerminal(state));
+    private bool HaveEnded() => _clients.All(c => !c.IsResuming && _database.StateOf(c.Run.RunId) is var (state, _) && RunStates.IsTerminal(state));
 
     private async Task StartAsync()
     {

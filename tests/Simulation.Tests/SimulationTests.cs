@@ -20,6 +20,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
         { nameof(OffersNeverExpire), "I1" },
         { nameof(CancellationIsForgotten), "I1" },
         { nameof(EventIsNotWritten), "I4" },
+        { nameof(FinishedStepsAreRepeated), "I2" },
+        { nameof(EndedRunsGoOn), "I1" },
     };
 
     [Fact]

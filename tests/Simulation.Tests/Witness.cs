@@ -43,11 +43,11 @@ internal sealed class Witness
     public void Cancelled(Guid run, string state) => _cancelAnswers.TryAdd(run, state);
 
     /// <summary>The rows, as they are after a message about the run.</summary>
-    public void Saw(Guid run, string state, long sequence)
+    public void Saw(Guid run, string state, long sequence, bool mayResume)
     {
         if (_seen.TryGetValue(run, out var before))
         {
-            if (RunStates.IsTerminal(before.State) && (state, sequence) != before)
+            if (RunStates.IsTerminal(before.State) && (state, sequence) != before && !(mayResume && before.State != RunStates.Succeeded))
                 Broken(new InvariantViolation(Invariants.EndsOnce, $"the run was {before.State} at event {before.Sequence} and is {state} at event {sequence}") { Run = run });
             if (sequence < before.Sequence)
                 Broken(new InvariantViolation(Invariants.EventsFold, $"the newest event was {before.Sequence} and is {sequence}") { Run = run });
@@ -60,7 +60,8 @@ internal sealed class Witness
         foreach (var run in runs)
         {
             // The documented winner: a cancellation that was accepted has won, and one that came after the end changes nothing.
-            if (_cancelAnswers.TryGetValue(run.CorrelationId, out var told) && (told == RunStates.Cancelling ? RunStates.Cancelled : told) != run.PublicState)
+            // Of a run that was resumed the events tell which came first.
+            if (run.Resumptions == 0 && _cancelAnswers.TryGetValue(run.CorrelationId, out var told) && (told == RunStates.Cancelling ? RunStates.Cancelled : told) != run.PublicState)
                 yield return new InvariantViolation(Invariants.EndsOnce, $"the owner was told '{told}' when asking for the end; the run is {run.PublicState}") { Run = run.CorrelationId };
             foreach (var step in run.Steps.OrderBy(s => s.Position))
             {

@@ -45,6 +45,9 @@ public sealed record RunResource
     /// <summary>Sequence of the newest event.</summary>
     public required long Sequence { get; init; }
 
+    /// <summary>How often it was resumed after it had failed or been cancelled.</summary>
+    public int Resumptions { get; init; }
+
     /// <summary>When it was accepted, UTC.</summary>
     public required DateTimeOffset AcceptedAt { get; init; }
 

@@ -21,6 +21,6 @@ public static class RunStates
     /// <summary>Ended by its owner. Terminal.</summary>
     public const string Cancelled = "cancelled";
 
-    /// <summary>True for a state that a run never leaves.</summary>
+    /// <summary>True for a state that a run leaves only when it is resumed, and <see cref="Succeeded"/> never.</summary>
     public static bool IsTerminal(string state) => state is Succeeded or Failed or Cancelled;
 }

@@ -21,6 +21,7 @@ internal static class RunResources
         Priority = run.Priority,
         Labels = run.Submission.Labels,
         Sequence = run.Sequence,
+        Resumptions = run.Resumptions,
         AcceptedAt = run.AcceptedAt,
         StartedAt = run.StartedAt,
         EndedAt = run.EndedAt,

@@ -30,6 +30,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
 
     private const int LongestLogLine = 2000;
 
+    /// <summary>A request that is repeated comes soon; a run that is resumed for ever must not grow for ever.</summary>
+    private const int ResumeKeysKept = 32;
+
     public Guid CorrelationId { get; set; }
 
     public int Version { get; set; }
@@ -56,6 +59,12 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public int? FailedStep { get; set; }
 
     public string? CancelReason { get; set; }
+
+    /// <summary>How often it was taken up again after its end.</summary>
+    public int Resumptions { get; private set; }
+
+    /// <summary>The keys of the newest requests that took it up again.</summary>
+    public IReadOnlyList<string> ResumeKeys { get; private set; } = [];
 
     /// <summary>Sequence of the newest event.</summary>
     public long Sequence { get; set; }
@@ -340,7 +349,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         FailForGood(step, new Failure
         {
             Code = "attempts-lost",
-            Message = $"{step.Uses} was tried {step.Attempts.Count(a => a.Counted)} times and the last worker ({attempt.Worker}) stopped sending heartbeats. Look at the log of that worker: it may have run out of memory.",
+            Message = $"{step.Uses} was tried {step.Tries} times and the last worker ({attempt.Worker}) stopped sending heartbeats. Look at the log of that worker: it may have run out of memory.",
             Retryable = true,
         }, now);
     }
@@ -373,6 +382,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public void Cancel(string? reason, DateTimeOffset now)
     {
         CancelReason = reason;
+        Record("run.cancelling", now, sequence => new RunCancelling { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Reason = reason });
         foreach (var step in Steps.Where(s => !s.IsTerminal))
         {
             if (step.Active is { State: AttemptStates.Running } running)
@@ -385,6 +395,29 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             step.State = StepStates.Cancelled;
             step.EndedAt = now;
         }
+    }
+
+    /// <summary>True when the run is where a request to take it up again wants it: that request was heard before, or another one was and the run has not ended since.</summary>
+    public bool IsResumed(string? key) => (key is not null && ResumeKeys.Contains(key)) || (Resumptions > 0 && PublicState is RunStates.Accepted or RunStates.Running);
+
+    /// <summary>Goes on after the end: what has succeeded stays, and every other step gets its tries anew. Their history and the order of fences go on.</summary>
+    public void Resume(string? key, DateTimeOffset now)
+    {
+        EndedAt = null;
+        Failure = null;
+        FailedStep = null;
+        CancelReason = null;
+        Resumptions++;
+        if (key is not null)
+            ResumeKeys = [.. ResumeKeys.TakeLast(ResumeKeysKept - 1), key];
+        var again = Steps.Where(s => s.State != StepStates.Succeeded).OrderBy(s => s.Position).ToArray();
+        foreach (var step in again)
+            step.BeginAgain();
+        Record("run.resumed", now, sequence => new RunResumed
+        {
+            Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Step = again.FirstOrDefault(s => !s.IsEvaluation)?.Position, Resumption = Resumptions,
+        });
+        MarkReady(now);
     }
 
     /// <summary>An attempt has ended after the end was asked for, in whichever way.</summary>
@@ -543,10 +576,10 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         step.EndedAt = now;
     }
 
-    private static bool MayRetry(RunStep step, OrchestratorOptions options) => step.Attempts.Count(a => a.Counted) < options.MaxAttempts;
+    private static bool MayRetry(RunStep step, OrchestratorOptions options) => step.Tries < options.MaxAttempts;
 
     private static TimeSpan RetryPause(RunStep step, OrchestratorOptions options) =>
-        Bounded(TimeSpan.FromSeconds(options.RetrySeconds), step.Attempts.Count(a => a.Counted) - 1);
+        Bounded(TimeSpan.FromSeconds(options.RetrySeconds), step.Tries - 1);
 
     private static TimeSpan Bounded(TimeSpan first, int doublings)
     {
@@ -638,6 +671,7 @@ internal sealed class PipelineRunConfiguration : IEntityTypeConfiguration<Pipeli
         builder.Property(r => r.Version).IsConcurrencyToken();
         builder.Property(r => r.Submission).HasJsonColumn();
         builder.Property(r => r.Failure).HasJsonColumn();
+        builder.Property(r => r.ResumeKeys).HasJsonColumn();
         builder.Ignore(r => r.Outgoing);
         builder.Ignore(r => r.IsTerminal);
         builder.Ignore(r => r.PublicState);

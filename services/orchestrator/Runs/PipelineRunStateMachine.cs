@@ -28,7 +28,8 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
             When(WorkerGone).LoseWorker().Settle(this).Tell(),
-            When(CancelRun).Cancel(this).Tell());
+            When(CancelRun).Cancel(this).Tell(),
+            When(ResumeRun).AnswerResume());
 
         During(Running,
             When(SubmitRun).AnswerAccepted(),
@@ -40,7 +41,8 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
             When(WorkerGone).LoseWorker().Settle(this).Tell(),
-            When(CancelRun).Cancel(this).Tell());
+            When(CancelRun).Cancel(this).Tell(),
+            When(ResumeRun).AnswerResume());
 
         During(Cancelling,
             When(SubmitRun).AnswerAccepted(),
@@ -52,7 +54,8 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             Ignore(OfferExpired), // offers were withdrawn when the end was asked for
             When(LeaseExpired).StopExpired().EndCancelling(this).Tell(),
             When(WorkerGone).StopGone().EndCancelling(this).Tell(),
-            When(CancelRun).AnswerCancel());
+            When(CancelRun).AnswerCancel(),
+            When(ResumeRun).AnswerResume());
 
         foreach (var terminal in new[] { Succeeded, Failed, Cancelled })
         {
@@ -68,6 +71,12 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
                 Ignore(WorkerGone),
                 When(CancelRun).AnswerCancel());
         }
+
+        During(Succeeded,
+            When(ResumeRun).AnswerResume());
+
+        foreach (var ended in new[] { Failed, Cancelled })
+            During(ended, When(ResumeRun).Resume(this).Tell());
     }
 
     public State Accepted { get; } = null!;
@@ -102,6 +111,8 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
     public Event<CancelRun> CancelRun { get; } = null!;
 
+    public Event<ResumeRun> ResumeRun { get; } = null!;
+
     private void Correlate()
     {
         Event(() => SubmitRun, e =>
@@ -118,6 +129,7 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
         Event(() => OfferExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
         Event(() => LeaseExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
         Event(() => WorkerGone, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
+        Event(() => ResumeRun, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.NothingToResume(c.Message.RunId)))); });
         Event(() => CancelRun, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.UnknownRun(c.Message.RunId)))); });
     }
 }

@@ -46,6 +46,9 @@ internal sealed class RunStep
     /// <summary>Offers in a row that nobody claimed.</summary>
     public int Unclaimed { get; set; }
 
+    /// <summary>Attempts at it before the run was last resumed; they do not count any more.</summary>
+    public int AttemptsBefore { get; set; }
+
     /// <summary>Times that the process died while an attempt at it ran.</summary>
     public int Deaths { get; set; }
 
@@ -75,7 +78,28 @@ internal sealed class RunStep
 
     public bool IsTerminal => State is StepStates.Succeeded or StepStates.Failed or StepStates.Cancelled or StepStates.Skipped;
 
+    /// <summary>Attempts that count against the limit.</summary>
+    public int Tries => Attempts.Count(a => a.Counted && a.Number > AttemptsBefore);
+
     public StepAttempt? Active => Attempts.SingleOrDefault(a => a.IsActive);
+
+    /// <summary>Is pending as if nothing had been tried, with the history kept.</summary>
+    public void BeginAgain()
+    {
+        State = StepStates.Pending;
+        ReadyAt = null;
+        StartedAt = null;
+        EndedAt = null;
+        Failure = null;
+        Progress = 0;
+        Activity = null;
+        Unclaimed = 0;
+        Deaths = 0;
+        AttemptsBefore = Attempts.Count;
+        // An evaluation takes the version that it finds.
+        if (IsEvaluation)
+            Version = null;
+    }
 }
 
 internal sealed class RunStepConfiguration : IEntityTypeConfiguration<RunStep>
@@ -96,6 +120,7 @@ internal sealed class RunStepConfiguration : IEntityTypeConfiguration<RunStep>
         builder.Ignore(s => s.IsEvaluation);
         builder.Ignore(s => s.IsTerminal);
         builder.Ignore(s => s.Active);
+        builder.Ignore(s => s.Tries);
         builder.HasMany(s => s.Attempts).WithOne().HasForeignKey(a => new { a.RunId, a.Step }).OnDelete(DeleteBehavior.Cascade);
     }
 }

@@ -14,6 +14,8 @@ internal static class SideEffects
 {
     public static AttemptRefused UnknownRun(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
 
+    public static ResumeRunRefused NothingToResume(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
+
     public static EventActivityBinder<PipelineRun, SubmitRun> Accept(this EventActivityBinder<PipelineRun, SubmitRun> binder) =>
         binder.Then(c => c.Saga.Accept(Now(c)));
 
@@ -100,6 +102,34 @@ internal static class SideEffects
             ? new CancelRunAccepted { RunId = c.Saga.CorrelationId, State = c.Saga.PublicState }
             : UnknownRun(c.Message.RunId)));
 
+    /// <summary>Goes on with a run that failed or was cancelled, from what it has.</summary>
+    public static EventActivityBinder<PipelineRun, ResumeRun> Resume(this EventActivityBinder<PipelineRun, ResumeRun> binder, PipelineRunStateMachine machine) =>
+        binder.IfElse(
+            c => Owned(c, c.Message.Tenant) && !c.Saga.IsResumed(c.Message.Key),
+            ended => ended
+                .Then(c => c.Saga.Resume(c.Message.Key, Now(c)))
+                .IfElse(c => c.Saga.StartedAt is null, fresh => fresh.TransitionTo(machine.Accepted), begun => begun.TransitionTo(machine.Running))
+                .ServeFromCache()
+                .Settle(machine)
+                .ThenAsync(AnswerResumed),
+            other => other.AnswerResume());
+
+    public static EventActivityBinder<PipelineRun, ResumeRun> AnswerResume(this EventActivityBinder<PipelineRun, ResumeRun> binder) =>
+        binder.ThenAsync(c =>
+        {
+            var (saga, message) = (c.Saga, c.Message);
+            if (!Owned(c, message.Tenant))
+                return Answer(c, NothingToResume(message.RunId));
+            if (saga.IsResumed(message.Key))
+                return AnswerResumed(c);
+            return Answer(c, saga.PublicState switch
+            {
+                RunStates.Succeeded => new ResumeRunRefused { Code = "run-succeeded", Message = $"Run {saga.CorrelationId} has succeeded, so there is nothing to resume. Submit a new run to do it again." },
+                RunStates.Cancelling => new ResumeRunRefused { Code = "run-cancelling", Message = $"Run {saga.CorrelationId} is being cancelled. Resume it once it is cancelled." },
+                var state => new ResumeRunRefused { Code = "run-active", Message = $"Run {saga.CorrelationId} is {state}. Only a run that failed or was cancelled can be resumed." },
+            });
+        });
+
     /// <summary>A result that comes after the end was asked for is too late: the cancellation has won.</summary>
     public static EventActivityBinder<PipelineRun, CompleteAttempt> StopCompleted(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>
         binder.ThenAsync(c =>
@@ -172,6 +202,8 @@ internal static class SideEffects
             }
             c.Saga.Outgoing.Clear();
         });
+
+    private static Task AnswerResumed(BehaviorContext<PipelineRun, ResumeRun> c) => Answer(c, new ResumeRunAccepted { RunId = c.Saga.CorrelationId, State = c.Saga.PublicState });
 
     private static HeartbeatReply Lost => new() { Verdict = HeartbeatVerdicts.Lost };
 

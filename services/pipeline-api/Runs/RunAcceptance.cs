@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -45,13 +46,10 @@ internal sealed class RunAcceptance(
         var body = await RequestBody.ReadAsync(request, PipelineEndpoints.ProblemCode, "The run cannot be accepted", cancellation);
         if (body.Refusal is { } refusal)
             return refusal;
-        if (!request.Headers.TryGetValue("Idempotency-Key", out var keys))
+        if (!TryReadKey(request, out var key, out var wrongKey))
+            return wrongKey;
+        if (key is null)
             return await AcceptAsync(body, key: null, cancellation);
-        if (keys is not [{ Length: > 0 and <= MaxKeyLength } key])
-        {
-            return Problems.Result(StatusCodes.Status400BadRequest, "invalid-idempotency-key", "The Idempotency-Key cannot be read",
-                $"Expected one Idempotency-Key of 1 to {MaxKeyLength} characters.");
-        }
         if (!inFlight.TryEnter(key))
         {
             return Problems.Result(StatusCodes.Status409Conflict, "request-in-flight", "The same request is being answered",
@@ -78,6 +76,23 @@ internal sealed class RunAcceptance(
         {
             inFlight.Leave(key);
         }
+    }
+
+    /// <summary>Reads the request's <c>Idempotency-Key</c>; null when it has none.</summary>
+    public static bool TryReadKey(HttpRequest request, out string? key, [NotNullWhen(false)] out IResult? refusal)
+    {
+        key = null;
+        refusal = null;
+        if (!request.Headers.TryGetValue("Idempotency-Key", out var keys))
+            return true;
+        if (keys is [{ Length: > 0 and <= MaxKeyLength } given])
+        {
+            key = given;
+            return true;
+        }
+        refusal = Problems.Result(StatusCodes.Status400BadRequest, "invalid-idempotency-key", "The Idempotency-Key cannot be read",
+            $"Expected one Idempotency-Key of 1 to {MaxKeyLength} characters.");
+        return false;
     }
 
     /// <summary>A run as it is until the orchestrator has taken it on.</summary>

@@ -36,6 +36,8 @@ internal static class RunEndpoints
         runs.MapGet("/", ListAsync).Produces(200).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}", GetAsync).Produces<RunResource>().Produces(304).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapPost("/{id:guid}/cancel", CancelAsync).Produces<RunResource>(202).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapPost("/{id:guid}/resume", ResumeAsync)
+            .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).Produces(200).Produces<Problem>(406, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
@@ -73,6 +75,34 @@ internal static class RunEndpoints
         catch (RequestException e) when (!cancellation.IsCancellationRequested)
         {
             return orchestrator.Unavailable(e is RequestTimeoutException ? "it does not answer the request to cancel" : "it could not cancel the run");
+        }
+        return await orchestrator.FindAsync(id, cancellation) is { } run
+            ? Results.Accepted($"/v1/runs/{id}", run)
+            : orchestrator.Unavailable("it does not know the run any more");
+    }
+
+    /// <summary>
+    /// Goes on with a run that failed or was cancelled, from what it has. 409 <c>run-active</c>, <c>run-cancelling</c> or <c>run-succeeded</c> when there is nothing to
+    /// resume. A run that was resumed and has not ended since is answered as it is, and so is a repeated request with the same <c>Idempotency-Key</c>, whatever became of the run.
+    /// </summary>
+    private static async Task<IResult> ResumeAsync(
+        Guid id, HttpRequest request, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<ResumeRun> client, TimeProvider time, CancellationToken cancellation)
+    {
+        if (!RunAcceptance.TryReadKey(request, out var key, out var refusal))
+            return refusal;
+        if (await FindRowAsync(database, id, cancellation) is not { } row)
+            return NoRun(id);
+        if (!await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
+            return orchestrator.Unavailable("it has not taken the run on yet");
+        try
+        {
+            var answer = await client.GetResponse<ResumeRunAccepted, ResumeRunRefused>(new ResumeRun { Tenant = row.Tenant, RunId = id, Key = key }, cancellation);
+            if (answer.Is(out Response<ResumeRunRefused>? refused))
+                return Problems.Result(StatusCodes.Status409Conflict, refused.Message.Code, "The run cannot be resumed", refused.Message.Message);
+        }
+        catch (RequestException e) when (!cancellation.IsCancellationRequested)
+        {
+            return orchestrator.Unavailable(e is RequestTimeoutException ? "it does not answer the request to resume" : "it could not resume the run");
         }
         return await orchestrator.FindAsync(id, cancellation) is { } run
             ? Results.Accepted($"/v1/runs/{id}", run)

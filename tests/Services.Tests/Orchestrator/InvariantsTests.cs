@@ -18,7 +18,7 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
 
     private static readonly string[] EventTypes =
     [
-        .. "run.accepted run.cancelled run.failed run.started run.succeeded step.cached step.failed step.lost step.offered step.progressed step.started step.succeeded"
+        .. "run.accepted run.cancelled run.cancelling run.failed run.resumed run.started run.succeeded step.cached step.failed step.lost step.offered step.progressed step.started step.succeeded"
             .Split(' ').Select(e => $"io.tinymlaas.{e}.v1"),
     ];
 
@@ -30,6 +30,12 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
         { "a run without an end", "UPDATE runs SET EndedAt = NULL WHERE CorrelationId = $plain", "I1", null, null },
         { "a run that ended in two ways", "UPDATE runs SET CurrentState = 'Cancelled' WHERE CorrelationId = $plain", "I4", null, null },
         { "an end that is told twice", "INSERT INTO run_events SELECT RunId, 17, 'io.tinymlaas.run.cancelled.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
+        { "an event after the end", "INSERT INTO run_events SELECT RunId, 17, 'io.tinymlaas.run.cancelling.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
+        { "a resumption of a run that succeeded", "UPDATE run_events SET Type = 'io.tinymlaas.run.succeeded.v1' WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.failed.v1'", "I1", null, null },
+        { "a second end without a resumption", "UPDATE run_events SET Type = 'io.tinymlaas.run.cancelled.v1', Data = (SELECT replace(Data, '\"sequence\":9', '\"sequence\":10') FROM run_events WHERE RunId = $resumed AND Sequence = 9) WHERE RunId = $resumed AND Sequence = 10", "I1", null, null },
+        { "a resumption that no event tells", "UPDATE runs SET Resumptions = 3 WHERE CorrelationId = $resumed", "I4", null, null },
+        { "a resumption that repeats a finished step", "UPDATE run_events SET Data = replace(Data, '\"step\":2', '\"step\":1') WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.resumed.v1'", "I4", 1, null },
+        { "a cancellation that nobody asked for", "DELETE FROM run_events WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.cancelling.v1'", "I1", null, null },
         { "a step left behind", "UPDATE run_steps SET State = 'pending' WHERE RunId = $plain AND Position = 2", "I1", 2, null },
         { "a failure of a run that succeeded", "UPDATE runs SET Failure = (SELECT Failure FROM step_attempts WHERE RunId = $plain AND Fence = 1) WHERE CorrelationId = $plain", "I1", null, null },
         { "two winners", "UPDATE step_attempts SET State = 'succeeded' WHERE RunId = $plain AND Fence = 3", "I2", 2, 4 },
@@ -254,6 +260,18 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
             await SubmitAsync(host, "stopped", Orchestrator.Runs.Of("compiler/fuse"));
             await host.OfferAsync();
             await host.CancelAsync(Runs["stopped"]);
+
+            var resumed = await SubmitAsync(host, "resumed", Orchestrator.Runs.Of("compiler/fuse", "compiler/quantize"));
+            await host.ToEndAsync();
+            await ClaimAsync(host, o => host.FailAsync(o, retryable: false));
+            await host.ResumeAsync(resumed.RunId);
+            await ClaimAsync(host, async o =>
+            {
+                await host.CancelAsync(o.RunId);
+                await host.FailAsync(o, retryable: false, code: "cancelled");
+            });
+            await host.ResumeAsync(resumed.RunId);
+            await host.ToEndAsync();
 
             await SubmitAsync(host, "stopping", Orchestrator.Runs.Of("compiler/fuse").Evaluated());
             await ClaimAsync(host, o => host.CancelAsync(o.RunId));

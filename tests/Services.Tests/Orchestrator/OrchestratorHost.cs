@@ -141,6 +141,9 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     public async Task<string> CancelAsync(Guid run) =>
         (await RequestAsync<CancelRun, CancelRunAccepted>(new CancelRun { Tenant = Tenants.Default, RunId = run, Reason = "as the test wants it" })).Message.State;
 
+    public Task<object> ResumeAsync(Guid run, string? key = null, string tenant = Tenants.Default) =>
+        AskAsync<ResumeRun, ResumeRunAccepted, ResumeRunRefused>(new ResumeRun { Tenant = tenant, RunId = run, Key = key });
+
     /// <summary>Takes the next offer and completes it.</summary>
     public async Task ToEndAsync(string worker = "compiler")
     {
@@ -236,6 +239,8 @@ internal sealed class OrchestratorHost : IAsyncDisposable
                 Keep<RunSucceeded>();
                 Keep<RunFailed>();
                 Keep<RunCancelled>();
+                Keep<RunCancelling>();
+                Keep<RunResumed>();
                 Keep<StepOffered>();
                 Keep<StepStarted>();
                 Keep<StepProgressed>();

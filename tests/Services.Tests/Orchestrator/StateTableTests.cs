@@ -10,8 +10,8 @@ namespace TinyMLaaS.Services.Tests.Orchestrator;
 /// <summary>What happens on every event in every state: no pair is left to chance.</summary>
 public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixture<StateTableTests.Host>
 {
-    // Commands to workers, and an answer.
-    private static readonly Type[] Sent = [typeof(StepOffer), typeof(CancelAttempt), typeof(CancelRunAccepted)];
+    // Commands to workers, and answers.
+    private static readonly Type[] Sent = [typeof(StepOffer), typeof(CancelAttempt), typeof(CancelRunAccepted), typeof(ResumeRunAccepted)];
 
     // The event is about the newest attempt and comes from the worker that has or had it. Deadlines have not passed.
     private static readonly Dictionary<(string State, string Event), (string Answer, string Then)> Table = new()
@@ -26,6 +26,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Initial", "LeaseExpired")] = ("", "Initial"),
         [("Initial", "WorkerGone")] = ("", "Initial"),
         [("Initial", "CancelRun")] = ("unknown-run", "Initial"),
+        [("Initial", "ResumeRun")] = ("unknown-run", "Initial"),
         [("Accepted", "SubmitRun")] = ("accepted", "Accepted"),
         [("Accepted", "OfferStep")] = ("declined", "Accepted"),
         [("Accepted", "ClaimAttempt")] = ("granted", "Running"),
@@ -36,6 +37,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Accepted", "LeaseExpired")] = ("", "Accepted"),
         [("Accepted", "WorkerGone")] = ("", "Accepted"),
         [("Accepted", "CancelRun")] = ("cancelled", "Cancelled"),
+        [("Accepted", "ResumeRun")] = ("run-active", "Accepted"),
         [("Running", "SubmitRun")] = ("accepted", "Running"),
         [("Running", "OfferStep")] = ("declined", "Running"),
         [("Running", "ClaimAttempt")] = ("granted", "Running"),
@@ -46,6 +48,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Running", "LeaseExpired")] = ("", "Running"),
         [("Running", "WorkerGone")] = ("", "Running"),
         [("Running", "CancelRun")] = ("cancelling", "Cancelling"),
+        [("Running", "ResumeRun")] = ("run-active", "Running"),
         [("Cancelling", "SubmitRun")] = ("accepted", "Cancelling"),
         [("Cancelling", "OfferStep")] = ("declined", "Cancelling"),
         [("Cancelling", "ClaimAttempt")] = ("run-ended", "Cancelling"),
@@ -56,6 +59,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Cancelling", "LeaseExpired")] = ("", "Cancelling"),
         [("Cancelling", "WorkerGone")] = ("", "Cancelled"),
         [("Cancelling", "CancelRun")] = ("cancelling", "Cancelling"),
+        [("Cancelling", "ResumeRun")] = ("run-cancelling", "Cancelling"),
         [("Succeeded", "SubmitRun")] = ("accepted", "Succeeded"),
         [("Succeeded", "OfferStep")] = ("declined", "Succeeded"),
         [("Succeeded", "ClaimAttempt")] = ("run-ended", "Succeeded"),
@@ -66,6 +70,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Succeeded", "LeaseExpired")] = ("", "Succeeded"),
         [("Succeeded", "WorkerGone")] = ("", "Succeeded"),
         [("Succeeded", "CancelRun")] = ("succeeded", "Succeeded"),
+        [("Succeeded", "ResumeRun")] = ("run-succeeded", "Succeeded"),
         [("Failed", "SubmitRun")] = ("accepted", "Failed"),
         [("Failed", "OfferStep")] = ("declined", "Failed"),
         [("Failed", "ClaimAttempt")] = ("run-ended", "Failed"),
@@ -76,6 +81,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Failed", "LeaseExpired")] = ("", "Failed"),
         [("Failed", "WorkerGone")] = ("", "Failed"),
         [("Failed", "CancelRun")] = ("failed", "Failed"),
+        [("Failed", "ResumeRun")] = ("running", "Running"),
         [("Cancelled", "SubmitRun")] = ("accepted", "Cancelled"),
         [("Cancelled", "OfferStep")] = ("declined", "Cancelled"),
         [("Cancelled", "ClaimAttempt")] = ("run-ended", "Cancelled"),
@@ -86,6 +92,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Cancelled", "LeaseExpired")] = ("", "Cancelled"),
         [("Cancelled", "WorkerGone")] = ("", "Cancelled"),
         [("Cancelled", "CancelRun")] = ("cancelled", "Cancelled"),
+        [("Cancelled", "ResumeRun")] = ("running", "Running"),
     };
 
     public static TheoryData<string, string> Pairs()
@@ -139,7 +146,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
             return;
         Assert.Equal(Enumerable.Range(1, after.Events.Count).Select(i => (long)i), after.Events.Select(e => e.Sequence).Order());
         // A deadline that has not passed is no deadline, and what has ended stays as it is.
-        if (before is not null && (before.IsTerminal || @event is "OfferExpired" or "LeaseExpired"))
+        if (before is not null && ((before.IsTerminal && then == state) || @event is "OfferExpired" or "LeaseExpired"))
             Assert.Equal((before.Version, before.Sequence), (after.Version, after.Sequence));
     }
 
@@ -207,6 +214,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
             case "CancelRun":
                 var cancelled = await host.AskAsync<CancelRun, CancelRunAccepted, AttemptRefused>(new CancelRun { Tenant = run.Tenant, RunId = run.RunId });
                 return cancelled is CancelRunAccepted accepted ? accepted.State : Word(cancelled);
+            case "ResumeRun":
+                var resumed = await host.ResumeAsync(run.RunId);
+                return resumed is ResumeRunAccepted taken ? taken.State : ((ResumeRunRefused)resumed).Code;
             case "OfferExpired":
                 return await fixture.Watch.PublishAsync(host.Bus, new OfferExpired { RunId = run.RunId, Fence = offer.Fence });
             case "LeaseExpired":

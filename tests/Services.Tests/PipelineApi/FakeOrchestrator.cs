@@ -25,6 +25,11 @@ internal sealed class FakeOrchestrator : ServiceModule
 
     public ConcurrentQueue<CancelRun> Cancelled { get; } = new();
 
+    public ConcurrentQueue<ResumeRun> Resumed { get; } = new();
+
+    /// <summary>What it answers to requests to resume; null: it resumes.</summary>
+    public ResumeRunRefused? RefusesToResume { get; set; }
+
     public ConcurrentQueue<string?> Tenants { get; } = new();
 
     /// <summary>The report that step 1 of every run has.</summary>
@@ -49,6 +54,13 @@ internal sealed class FakeOrchestrator : ServiceModule
             Cancelled.Enqueue(message.Message);
             _runs[message.Message.RunId] = _runs[message.Message.RunId] with { State = RunStates.Cancelling };
             return message.RespondAsync(new CancelRunAccepted { RunId = message.Message.RunId, State = RunStates.Cancelling });
+        });
+        endpoint.Handler<ResumeRun>(message =>
+        {
+            Resumed.Enqueue(message.Message);
+            return RefusesToResume is { } refused
+                ? message.RespondAsync(refused)
+                : message.RespondAsync(new ResumeRunAccepted { RunId = message.Message.RunId, State = RunStates.Running });
         });
     });
 

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Runs;
 using TinyMLaaS.PipelineApi.Storage;
 using TinyMLaaS.Services.Tests.Hosting;
@@ -248,6 +249,31 @@ public sealed class RunEndpointsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Resumes_a_run_under_the_key_of_the_request()
+    {
+        var id = await AcceptAsync();
+
+        using var answer = await _api.PostAsync($"/v1/runs/{id}/resume", "", key: "again");
+        Assert.Equal($"/v1/runs/{id}", answer.Headers.Location?.OriginalString);
+        await ApiUnderTest.BodyAsync(answer, HttpStatusCode.Accepted);
+        await ApiUnderTest.BodyAsync(await _api.PostAsync($"/v1/runs/{id}/resume", ""), HttpStatusCode.Accepted);
+        await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/resume", "", key: new string('k', 256)), HttpStatusCode.BadRequest, "invalid-idempotency-key");
+
+        Assert.Equal([("default", id, "again"), ("default", id, null)], _api.Orchestrator.Resumed.Select(r => (r.Tenant, r.RunId, r.Key)));
+    }
+
+    [Fact]
+    public async Task Says_why_a_run_cannot_be_resumed()
+    {
+        _api.Orchestrator.RefusesToResume = new ResumeRunRefused { Code = "run-succeeded", Message = "as the test wants it" };
+        var id = await AcceptAsync();
+
+        var problem = await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/resume", ""), HttpStatusCode.Conflict, "run-succeeded");
+
+        Assert.Equal("as the test wants it", problem.Detail);
+    }
+
+    [Fact]
     public async Task A_run_that_was_never_accepted_is_404_everywhere()
     {
         var id = Guid.Parse("00000000-0000-0000-0000-000000000001");
@@ -256,7 +282,8 @@ public sealed class RunEndpointsTests : IAsyncLifetime
         await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/cancel", ""), HttpStatusCode.NotFound, "run-not-found");
         await ApiUnderTest.ProblemAsync(await _api.Http.GetAsync($"/v1/runs/{id}/steps/1/report", ApiUnderTest.Cancellation), HttpStatusCode.NotFound, "step-not-found");
         await ApiUnderTest.ProblemAsync(await _api.Http.GetAsync("/v1/runs/not-a-guid", ApiUnderTest.Cancellation), HttpStatusCode.NotFound, "no-such-route");
-        await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/resume", ""), HttpStatusCode.NotFound, "no-such-route");
+        await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/resume", ""), HttpStatusCode.NotFound, "run-not-found");
+        await ApiUnderTest.ProblemAsync(await _api.PostAsync($"/v1/runs/{id}/restart", ""), HttpStatusCode.NotFound, "no-such-route");
     }
 
     [Fact]

@@ -76,6 +76,13 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<int>("Priority")
                         .HasColumnType("INTEGER");
 
+                    b.Property<string>("ResumeKeys")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Resumptions")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long>("Sequence")
                         .HasColumnType("INTEGER");
 
@@ -135,6 +142,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
 
                     b.Property<string>("Activity")
                         .HasColumnType("TEXT");
+
+                    b.Property<int>("AttemptsBefore")
+                        .HasColumnType("INTEGER");
 
                     b.Property<bool>("Cached")
                         .HasColumnType("INTEGER");

@@ -86,6 +86,13 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<int>("Priority")
                         .HasColumnType("integer");
 
+                    b.Property<string>("ResumeKeys")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<int>("Resumptions")
+                        .HasColumnType("integer");
+
                     b.Property<long>("Sequence")
                         .HasColumnType("bigint");
 
@@ -149,6 +156,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<string>("Activity")
                         .HasColumnType("text")
                         .UseCollation("C");
+
+                    b.Property<int>("AttemptsBefore")
+                        .HasColumnType("integer");
 
                     b.Property<bool>("Cached")
                         .HasColumnType("boolean");
