@@ -8,6 +8,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using TinyMLaaS.Orchestrator.Dispatching;
 using TinyMLaaS.Orchestrator.Endpoints;
+using TinyMLaaS.Orchestrator.Events;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Persistence;
@@ -39,6 +40,10 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddTransactionalOutbox<OrchestratorDbContext>();
         builder.Services.AddSingleton<RunChanges>();
         builder.Services.AddSingleton<IInterceptor, RunCommits>();
+        builder.Services.AddSingleton<EventSignals>();
+        builder.Services.AddSingleton<EventReaders>();
+        builder.Services.AddSingleton<IInterceptor, EventCommits>();
+        builder.Services.AddSingleton<EventPositions>().AddHostedService(p => p.GetRequiredService<EventPositions>());
         builder.Services.AddSingleton<WorkerPools>();
         builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
@@ -86,5 +91,9 @@ public sealed class OrchestratorModule : ServiceModule
     }
 
     /// <inheritdoc/>
-    public override void MapEndpoints(IEndpointRouteBuilder routes) => RunEndpoints.Map(routes);
+    public override void MapEndpoints(IEndpointRouteBuilder routes)
+    {
+        RunEndpoints.Map(routes);
+        EventEndpoints.Map(routes);
+    }
 }

@@ -39,6 +39,10 @@ internal sealed class OrchestratorOptions
     [Range(1, 600)]
     public double SilenceSeconds { get; set; } = 15;
 
+    /// <summary>Streams of events and long polls that are served at once; more are told to come back.</summary>
+    [Range(1, 10000)]
+    public int MaxEventReaders { get; set; } = 200;
+
     /// <summary>True where workers live in this process: at a start every attempt of the process before is lost at once.</summary>
     public bool WorkersShareProcess { get; set; }
 

@@ -9,6 +9,7 @@ using TinyMLaaS.Persistence;
 using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Datasets;
+using TinyMLaaS.PipelineApi.Events;
 using TinyMLaaS.PipelineApi.Health;
 using TinyMLaaS.PipelineApi.Models;
 using TinyMLaaS.PipelineApi.Pipelines;
@@ -82,6 +83,7 @@ public sealed class PipelineApiModule : ServiceModule
         TransformerEndpoints.Map(open);
         PipelineEndpoints.Map(open);
         RunEndpoints.Map(open);
+        EventEndpoints.Map(open);
         routes.MapOpenApi("/openapi/{documentName}.json");
     }
 

@@ -20,7 +20,6 @@ internal static class RunEndpoints
     private const int DefaultPageSize = 20;
     private const int MaxPageSize = 100;
     private const int MaxEvents = 1000;
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
     public static void Map(IEndpointRouteBuilder routes)
@@ -73,8 +72,8 @@ internal static class RunEndpoints
     {
         if (TenantOf(http.Request) is not { } tenant)
             return NoTenant();
-        if (!TryReadWait(wait, out var limit))
-            return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", $"wait is '{wait}'. Expected seconds, e.g. wait=30s, at most {LongestWait.TotalSeconds}s.");
+        if (!Waiting.TryRead(wait, out var limit))
+            return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", Waiting.Refusal(wait));
         var known = KnownVersion(http.Request);
         var start = time.GetTimestamp();
         while (true)
@@ -94,7 +93,7 @@ internal static class RunEndpoints
                     return Results.StatusCode(StatusCodes.Status304NotModified);
                 break;
             }
-            await WaitAsync(change, left < FallbackPoll ? left : FallbackPoll, time, cancellation);
+            await Waiting.ForAsync(change, left < FallbackPoll ? left : FallbackPoll, time, cancellation);
         }
         var run = await database.WholeRuns.AsNoTracking().SingleAsync(r => r.CorrelationId == id, cancellation);
         http.Response.Headers.ETag = $"\"{run.Version}\"";
@@ -164,7 +163,7 @@ internal static class RunEndpoints
                 await body.FlushAsync(cancellation);
                 if (follow != true || state is StepStates.Succeeded or StepStates.Failed or StepStates.Cancelled or StepStates.Skipped)
                     return;
-                await WaitAsync(change, FallbackPoll, time, cancellation);
+                await Waiting.ForAsync(change, FallbackPoll, time, cancellation);
             }
         }, "text/plain; charset=utf-8");
     }
@@ -172,9 +171,9 @@ internal static class RunEndpoints
     private static readonly string[] States =
         [RunStates.Accepted, RunStates.Running, RunStates.Cancelling, RunStates.Succeeded, RunStates.Failed, RunStates.Cancelled];
 
-    private static string? TenantOf(HttpRequest request) => request.Headers[ServiceHeaders.Tenant] is [{ Length: > 0 } tenant] ? tenant : null;
+    internal static string? TenantOf(HttpRequest request) => request.Headers[ServiceHeaders.Tenant] is [{ Length: > 0 } tenant] ? tenant : null;
 
-    private static IResult NoTenant() => Problems.Result(
+    internal static IResult NoTenant() => Problems.Result(
         StatusCodes.Status400BadRequest, "missing-tenant", "The request names no tenant", $"The header {ServiceHeaders.Tenant} is missing. Send requests to pipeline-api, which sets it.");
 
     private static IResult NoRun(Guid id) => Problems.Result(StatusCodes.Status404NotFound, "no-such-run", "There is no such run", $"There is no run {id}.");
@@ -187,27 +186,4 @@ internal static class RunEndpoints
             && long.TryParse(tag.Tag.AsSpan().Trim('"'), NumberStyles.None, CultureInfo.InvariantCulture, out var version)
             ? version
             : null;
-
-    private static bool TryReadWait(string? text, out TimeSpan wait)
-    {
-        wait = TimeSpan.Zero;
-        if (text is null)
-            return true;
-        if (!int.TryParse(text.AsSpan().TrimEnd('s'), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) || seconds > LongestWait.TotalSeconds)
-            return false;
-        wait = TimeSpan.FromSeconds(seconds);
-        return true;
-    }
-
-    private static async Task WaitAsync(Task change, TimeSpan limit, TimeProvider time, CancellationToken cancellation)
-    {
-        try
-        {
-            await change.WaitAsync(limit, time, cancellation);
-        }
-        catch (TimeoutException)
-        {
-            // Time to look at the rows anyway: another process may have changed them.
-        }
-    }
 }

@@ -5,6 +5,7 @@ using Microsoft.EntityFrameworkCore.Metadata.Builders;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Datasets;
+using TinyMLaaS.Contracts.Events;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestrator.Caching;
@@ -648,7 +649,8 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         {
             RunId = CorrelationId,
             Sequence = Sequence,
-            Type = $"io.tinymlaas.{subject}.v1",
+            Tenant = Tenant,
+            Type = EventTypes.TypeOf(subject),
             At = now,
             Data = JsonSerializer.Serialize(message, ContractJson.Options),
         });

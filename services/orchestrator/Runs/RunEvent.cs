@@ -10,6 +10,12 @@ internal sealed class RunEvent
 
     public required long Sequence { get; init; }
 
+    /// <summary>Whose run it is.</summary>
+    public required string Tenant { get; init; }
+
+    /// <summary>Place among all events; null until <see cref="Events.EventPositions"/> gives it one, after the commit.</summary>
+    public long? Position { get; init; }
+
     public required string Type { get; init; }
 
     public required DateTimeOffset At { get; init; }
@@ -25,5 +31,9 @@ internal sealed class RunEventConfiguration : IEntityTypeConfiguration<RunEvent>
         builder.ToTable("run_events");
         builder.HasKey(e => new { e.RunId, e.Sequence });
         builder.Property(e => e.Sequence).ValueGeneratedNever();
+        // What has no position yet is little and is looked for all the time.
+        builder.HasIndex(e => new { e.RunId, e.Sequence }).HasFilter("\"Position\" IS NULL").HasDatabaseName("IX_run_events_without_position");
+        builder.HasIndex(e => e.Position).IsUnique().HasFilter("\"Position\" IS NOT NULL");
+        builder.HasIndex(e => new { e.Tenant, e.Position }).HasFilter("\"Position\" IS NOT NULL");
     }
 }

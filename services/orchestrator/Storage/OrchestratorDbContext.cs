@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Orchestrator.Caching;
+using TinyMLaaS.Orchestrator.Events;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Persistence;
 
@@ -31,6 +32,8 @@ internal class OrchestratorDbContext : ServiceDbContext
     public DbSet<StepAttempt> Attempts => Set<StepAttempt>();
 
     public DbSet<RunEvent> Events => Set<RunEvent>();
+
+    public DbSet<EventCursor> EventCursors => Set<EventCursor>();
 
     public DbSet<StepLogLine> LogLines => Set<StepLogLine>();
 

@@ -20,7 +20,7 @@ internal abstract class Upstream(HttpClient http, string service)
     private static readonly TimeSpan ReadinessLimit = TimeSpan.FromSeconds(2);
 
     private static readonly string[] RequestHeaders =
-        ["Accept", "Digest", "If-Match", "If-None-Match", "If-Range", "Range", "Tiny-Digest"];
+        ["Accept", "Digest", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID", "Range", "Tiny-Digest"];
 
     private static readonly string[] AnswerHeaders =
         ["Accept-Ranges", "Cache-Control", "Content-Length", "Content-Range", "Content-Type", "ETag", "Link", "Location", "Retry-After", ServiceHeaders.ArtifactKind, "X-Content-Type-Options"];

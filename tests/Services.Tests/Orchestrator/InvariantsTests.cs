@@ -29,8 +29,8 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
     {
         { "a run without an end", "UPDATE runs SET EndedAt = NULL WHERE CorrelationId = $plain", "I1", null, null },
         { "a run that ended in two ways", "UPDATE runs SET CurrentState = 'Cancelled' WHERE CorrelationId = $plain", "I4", null, null },
-        { "an end that is told twice", "INSERT INTO run_events SELECT RunId, 17, 'io.tinymlaas.run.cancelled.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
-        { "an event after the end", "INSERT INTO run_events SELECT RunId, 17, 'io.tinymlaas.run.cancelling.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
+        { "an end that is told twice", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 17, Tenant, 'io.tinymlaas.run.cancelled.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
+        { "an event after the end", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 17, Tenant, 'io.tinymlaas.run.cancelling.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
         { "a resumption of a run that succeeded", "UPDATE run_events SET Type = 'io.tinymlaas.run.succeeded.v1' WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.failed.v1'", "I1", null, null },
         { "a second end without a resumption", "UPDATE run_events SET Type = 'io.tinymlaas.run.cancelled.v1', Data = (SELECT replace(Data, '\"sequence\":9', '\"sequence\":10') FROM run_events WHERE RunId = $resumed AND Sequence = 9) WHERE RunId = $resumed AND Sequence = 10", "I1", null, null },
         { "a resumption that no event tells", "UPDATE runs SET Resumptions = 3 WHERE CorrelationId = $resumed", "I4", null, null },

@@ -186,6 +186,9 @@ internal sealed class OrchestratorHost : IAsyncDisposable
         return response.Message;
     }
 
+    /// <summary>Stops as a process does that is told to.</summary>
+    public Task StopAsync() => _app.StopAsync();
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();

@@ -32,6 +32,9 @@ internal sealed class FakeOrchestrator : ServiceModule
 
     public ConcurrentQueue<string?> Tenants { get; } = new();
 
+    /// <summary>Completes when a client has left the stream of events.</summary>
+    public TaskCompletionSource Left { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>The report that step 1 of every run has.</summary>
     public ArtifactRef? Report { get; set; }
 
@@ -79,6 +82,16 @@ internal sealed class FakeOrchestrator : ServiceModule
             _runs.TryGetValue(id, out var run) && step <= run.Steps.Count
                 ? Results.Json(run.Steps[step - 1] with { Report = step == 1 ? Report : null, Outputs = Report is null ? [] : [Report] }, ContractJson.Options)
                 : NotFound("no-such-step"));
+        routes.MapGet("/v1/events", (HttpContext http) => Results.Stream(
+            async body =>
+            {
+                // One event, and then silence for as long as the client stays.
+                var text = $"id: 8\ndata: {http.Request.Headers[ServiceHeaders.Tenant]} {http.Request.QueryString} {http.Request.Headers["Last-Event-ID"]} {http.Request.Headers.Accept}\n\n";
+                await body.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), http.RequestAborted);
+                await body.FlushAsync(http.RequestAborted);
+                await Task.Delay(Timeout.Infinite, http.RequestAborted).ContinueWith(_ => Left.TrySetResult(), TaskScheduler.Default);
+            },
+            "text/event-stream"));
         routes.MapGet("/v1/runs/{id:guid}/steps/{step:int}/logs", (bool? follow) => Results.Text($"follow={follow}\n"));
     }
 

@@ -235,7 +235,7 @@ public sealed class ResourceEndpointsTests : IAsyncLifetime
 
         Assert.Equal(
             [
-                "/v1/artifacts", "/v1/artifacts/{digest}", "/v1/datasets", "/v1/datasets/{name}", "/v1/models", "/v1/models/{id}", "/v1/pipelines", "/v1/pipelines/validate",
+                "/v1/artifacts", "/v1/artifacts/{digest}", "/v1/datasets", "/v1/datasets/{name}", "/v1/events", "/v1/models", "/v1/models/{id}", "/v1/pipelines", "/v1/pipelines/validate",
                 "/v1/pipelines/{name}", "/v1/runs", "/v1/runs/{id}", "/v1/runs/{id}/cancel", "/v1/runs/{id}/resume", "/v1/runs/{id}/steps/{step}", "/v1/runs/{id}/steps/{step}/logs",
                 "/v1/runs/{id}/steps/{step}/outputs", "/v1/runs/{id}/steps/{step}/report", "/v1/transformers", "/v1/transformers/{worker}/{name}",
             ],

@@ -46,6 +46,31 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.ToTable("step_cache", (string)null);
                 });
 
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Events.EventCursor", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("event_cursors", (string)null);
+
+                    b.HasData(
+                        new
+                        {
+                            Name = "newest",
+                            Position = 0L
+                        },
+                        new
+                        {
+                            Name = "published",
+                            Position = 0L
+                        });
+                });
+
             modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.PipelineRun", b =>
                 {
                     b.Property<Guid>("CorrelationId")
@@ -123,11 +148,29 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<long?>("Position")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Tenant")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("Type")
                         .IsRequired()
                         .HasColumnType("TEXT");
 
                     b.HasKey("RunId", "Sequence");
+
+                    b.HasIndex("Position")
+                        .IsUnique()
+                        .HasFilter("\"Position\" IS NOT NULL");
+
+                    b.HasIndex("RunId", "Sequence")
+                        .HasDatabaseName("IX_run_events_without_position")
+                        .HasFilter("\"Position\" IS NULL");
+
+                    b.HasIndex("Tenant", "Position")
+                        .HasFilter("\"Position\" IS NOT NULL");
 
                     b.ToTable("run_events", (string)null);
                 });

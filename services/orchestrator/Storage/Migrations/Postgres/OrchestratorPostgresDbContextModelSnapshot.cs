@@ -54,6 +54,32 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.ToTable("step_cache", "orchestrator");
                 });
 
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Events.EventCursor", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("event_cursors", "orchestrator");
+
+                    b.HasData(
+                        new
+                        {
+                            Name = "newest",
+                            Position = 0L
+                        },
+                        new
+                        {
+                            Name = "published",
+                            Position = 0L
+                        });
+                });
+
             modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.PipelineRun", b =>
                 {
                     b.Property<Guid>("CorrelationId")
@@ -135,12 +161,31 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .HasColumnType("text")
                         .UseCollation("C");
 
+                    b.Property<long?>("Position")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Tenant")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
                     b.Property<string>("Type")
                         .IsRequired()
                         .HasColumnType("text")
                         .UseCollation("C");
 
                     b.HasKey("RunId", "Sequence");
+
+                    b.HasIndex("Position")
+                        .IsUnique()
+                        .HasFilter("\"Position\" IS NOT NULL");
+
+                    b.HasIndex("RunId", "Sequence")
+                        .HasDatabaseName("IX_run_events_without_position")
+                        .HasFilter("\"Position\" IS NULL");
+
+                    b.HasIndex("Tenant", "Position")
+                        .HasFilter("\"Position\" IS NOT NULL");
 
                     b.ToTable("run_events", "orchestrator");
                 });

@@ -1,0 +1,71 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Persistence;
+
+namespace TinyMLaaS.Orchestrator.Events;
+
+/// <summary>
+/// Gives committed events their place among all events. A number that is drawn while an event is written would not do: of two transactions at once the one with the
+/// higher number may commit first, and a reader that has come as far as that one would never look for the other. So numbers are given after the commit, by one
+/// at a time, and become visible in their order and without a gap: who has read up to a position has read all before it.
+/// </summary>
+internal sealed class EventPositions(
+    IServiceScopeFactory scopes, WriteTransactions<OrchestratorDbContext> transactions, EventSignals signals, TimeProvider time, ILogger<EventPositions> log) : BackgroundService
+{
+    private const int Batch = 1000;
+    private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
+
+    private long _known = -1;
+
+    /// <summary>Gives positions to what is committed now; how many were given.</summary>
+    public async Task<int> AssignAsync(CancellationToken cancellation)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        // The look costs nothing when there is nothing to do.
+        if (!await database.Events.AnyAsync(e => e.Position == null, cancellation))
+        {
+            Tell(await database.ReadCursorAsync(EventCursor.Newest, cancellation));
+            return 0;
+        }
+        await using var transaction = await transactions.BeginAsync(database, cancellation);
+        var newest = await database.LockCursorAsync(EventCursor.Newest, cancellation);
+        // A statement of its own sees all that was committed before the lock was had.
+        var given = await database.Database.ExecuteSqlRawAsync(EventSql.GivePositions(database), [newest.Position, Batch], cancellation);
+        newest.Position += given;
+        await database.SaveChangesAsync(cancellation);
+        await transaction.CommitAsync(cancellation);
+        Tell(newest.Position);
+        return given;
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var committed = signals.Committed.Next;
+            try
+            {
+                while (await AssignAsync(stoppingToken) == Batch)
+                {
+                }
+            }
+            catch (Exception error) when (!stoppingToken.IsCancellationRequested)
+            {
+                log.LogWarning(error, "Events could not be given positions; they get them later.");
+                // Whoever wakes it up cannot help now.
+                committed = Task.Delay(FallbackPoll, time, stoppingToken);
+            }
+            await Waiting.ForAsync(committed, FallbackPoll, time, stoppingToken);
+        }
+    }
+
+    private void Tell(long newest)
+    {
+        if (Interlocked.Exchange(ref _known, newest) != newest)
+            signals.Positioned.Set();
+    }
+}
