@@ -5,8 +5,11 @@ namespace TinyMLaaS.Contracts;
 /// <summary>Who owns models, datasets, sites and runs.</summary>
 public static class Tenants
 {
-    /// <summary>The tenant of every request until accounts exist.</summary>
+    /// <summary>The tenant of requests without a key, which a server takes from its own machine alone.</summary>
     public const string Default = "default";
+
+    /// <summary>What <see cref="IsName"/> takes, for messages.</summary>
+    public const string Expected = "1 to 63 lower-case letters, digits and hyphens";
 
     private const int MaxLength = 63;
     private static readonly SearchValues<char> Allowed = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Hosting;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Persistence;
 using TinyMLaaS.Persistence.Outbox;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Events;
@@ -36,10 +37,14 @@ public sealed class PipelineApiModule : ServiceModule
     public override string Name => ServiceName;
 
     /// <inheritdoc/>
+    public override bool FacesClients => true;
+
+    /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
+        builder.Services.AddAccounts();
         builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
         builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);
         builder.Services.AddTransactionalOutbox<PipelineApiDbContext>();
@@ -51,7 +56,11 @@ public sealed class PipelineApiModule : ServiceModule
         builder.Services.AddHostedService(services => services.GetRequiredService<HandOver>());
         builder.Services.AddScoped<IReadinessCheck, PipelineReadiness>();
         // One process may host other services as well; their routes are no part of the public interface.
-        builder.Services.AddOpenApi(OpenApiDocument, openApi => openApi.ShouldInclude = route => route.ActionDescriptor.EndpointMetadata.OfType<PublicRoute>().Any());
+        builder.Services.AddOpenApi(OpenApiDocument, openApi =>
+        {
+            openApi.ShouldInclude = route => route.ActionDescriptor.EndpointMetadata.OfType<PublicRoute>().Any();
+            openApi.DescribeKeys();
+        });
     }
 
     /// <inheritdoc/>
@@ -77,6 +86,7 @@ public sealed class PipelineApiModule : ServiceModule
     {
         var open = routes.MapGroup("").WithMetadata(new PublicRoute());
         open.AddEndpointFilter(AnswerUnavailableAsync);
+        KeyEndpoints.Map(open);
         ArtifactEndpoints.Map(open);
         ModelEndpoints.Map(open);
         DatasetEndpoints.Map(open);
@@ -84,7 +94,8 @@ public sealed class PipelineApiModule : ServiceModule
         PipelineEndpoints.Map(open);
         RunEndpoints.Map(open);
         EventEndpoints.Map(open);
-        routes.MapOpenApi("/openapi/{documentName}.json");
+        // The description of the interface holds nothing of any tenant.
+        routes.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
     }
 
     private static async ValueTask<object?> AnswerUnavailableAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)

@@ -13,6 +13,11 @@ internal sealed class PipelineApiOptions
     /// </summary>
     public string ExpectedWorkers { get; set; } = "";
 
+    /// <summary>
+    /// Whether clients need a key; unless set they do where others than this machine can connect, and do not on loopback. Set it to true on loopback behind a proxy.
+    /// </summary>
+    public bool? RequireKey { get; set; }
+
     /// <summary>A worker instance that has not announced itself for this long is gone.</summary>
     [Range(1, 600, ErrorMessage = "PipelineApi:SilenceSeconds must be from 1 to 600.")]
     public double SilenceSeconds { get; set; } = 15;

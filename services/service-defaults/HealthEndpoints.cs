@@ -13,9 +13,9 @@ internal static class HealthEndpoints
 
     public static void Map(IEndpointRouteBuilder routes, string service, bool hosted)
     {
-        routes.MapGet("/health/live", () => Results.Ok()).ExcludeFromDescription();
-        routes.MapGet("/health/ready", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).ExcludeFromDescription();
-        routes.MapGet("/health/startup", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).ExcludeFromDescription();
+        routes.MapGet("/health/live", () => Results.Ok()).AllowAnonymous().ExcludeFromDescription();
+        routes.MapGet("/health/ready", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).AllowAnonymous().ExcludeFromDescription();
+        routes.MapGet("/health/startup", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).AllowAnonymous().ExcludeFromDescription();
     }
 
     private static async Task<IResult> ReadyAsync(HttpContext http, string service, bool hosted, CancellationToken cancellation)

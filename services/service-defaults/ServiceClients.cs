@@ -1,3 +1,4 @@
+using System.Net.Http.Headers;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -26,6 +27,8 @@ public static class ServiceClients
             {
                 client.BaseAddress = Address(provider).Http;
                 client.Timeout = Timeout.InfiniteTimeSpan;
+                if (provider.GetRequiredService<ServiceCredential>().Shown is { } credential)
+                    client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", credential);
             })
             .ConfigurePrimaryHttpMessageHandler(provider => Address(provider).CreateHandler());
     }

@@ -59,6 +59,10 @@ public static class ServiceHost
             }
         });
         builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.Services.AddSingleton(listeners);
+        foreach (var module in modules)
+            builder.Services.AddSingleton(module);
+        builder.Services.AddServiceAuthorization();
         foreach (var module in modules)
             module.AddServices(builder);
         if (modules.Any(m => m.UsesBus))
@@ -72,10 +76,11 @@ public static class ServiceHost
             app.MapWhen(http => ServiceOf(http) == service, branch =>
             {
                 branch.UseRouting();
+                branch.UseAuthorization();
                 branch.UseEndpoints(routes =>
                 {
                     HealthEndpoints.Map(routes, service, hosted: module is not null);
-                    module?.MapEndpoints(routes);
+                    module?.MapEndpoints(module.FacesClients ? routes : routes.MapGroup("").RequireAuthorization(ServiceAuthorization.ServicePolicy));
                 });
                 branch.Run(http => Problems.Result(
                     StatusCodes.Status404NotFound, "no-such-route", "There is nothing at this address",

@@ -16,6 +16,9 @@ public abstract class ServiceModule
     /// <summary>False for a service that neither sends nor takes messages.</summary>
     public virtual bool UsesBus => true;
 
+    /// <summary>True for the service that clients talk to: its routes state who may use them. The routes of all others are for services alone.</summary>
+    public virtual bool FacesClients => false;
+
     /// <summary>Registers services, options (validated at start) and hosted services.</summary>
     public abstract void AddServices(IHostApplicationBuilder builder);
 

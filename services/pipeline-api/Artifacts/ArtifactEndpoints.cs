@@ -2,7 +2,9 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Accounts;
 using TinyMLaaS.Contracts.Artifacts;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.ServiceDefaults;
 
@@ -15,11 +17,11 @@ internal static class ArtifactEndpoints
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/v1/artifacts", StoreAsync)
+        routes.MapPost("/v1/artifacts", StoreAsync).RequireScope(Scopes.ArtifactsWrite)
             .Accepts<byte[]>(RequestBody.AnyType)
             .Produces<ArtifactRef>(200).Produces<ArtifactRef>(201)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(413, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        routes.MapMethods("/v1/artifacts/{digest}", [HttpMethods.Get, HttpMethods.Head], ReadAsync)
+        routes.MapMethods("/v1/artifacts/{digest}", [HttpMethods.Get, HttpMethods.Head], ReadAsync).RequireScope(Scopes.ArtifactsRead)
             .Produces(200, contentType: "application/octet-stream").Produces(206, contentType: "application/octet-stream").Produces(304)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces(416).Produces<Problem>(503, Problems.MediaType);
     }

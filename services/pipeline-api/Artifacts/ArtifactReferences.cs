@@ -11,14 +11,14 @@ internal static class ArtifactReferences
 {
     private const string Expected = "sha256: and 64 lower-case hexadecimal digits";
 
-    /// <summary>The stored artifact that a request names; when there is none of that kind, why.</summary>
+    /// <summary>The tenant's stored artifact that a request names; when there is none of that kind, why.</summary>
     /// <exception cref="ServiceUnavailableException">The store does not answer as it should.</exception>
     public static async Task<(ArtifactRef? Artifact, Violation? Violation)> ResolveAsync(
-        this ArtifactStoreUpstream store, string digest, string kind, string pointer, CancellationToken cancellation)
+        this ArtifactStoreUpstream store, string tenant, string digest, string kind, string pointer, CancellationToken cancellation)
     {
         if (!Digests.IsDigest(digest))
             return (null, Refuse(pointer, "invalid-digest", $"'{Values.Shortened(digest)}' is no digest. Expected {Expected}."));
-        var (artifact, kinds) = await store.FindAsync(digest, kind, cancellation);
+        var (artifact, kinds) = await store.FindAsync(tenant, digest, kind, cancellation);
         return (artifact, artifact is not null ? null
             : kinds.Count == 0 ? Refuse(pointer, "unknown-artifact", $"No artifact {digest} is stored. Upload it with POST /v1/artifacts?kind={kind}.")
             : Refuse(pointer, "wrong-kind", $"The artifact {digest} is of kind {string.Join(" and ", kinds)}. Expected {kind}."));

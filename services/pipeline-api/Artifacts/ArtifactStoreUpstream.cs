@@ -13,13 +13,13 @@ internal sealed class ArtifactStoreUpstream(HttpClient http) : Upstream(http, Se
 
     private static readonly TimeSpan LookUpLimit = TimeSpan.FromSeconds(10);
 
-    /// <summary>The artifact of a digest as one of <paramref name="kind"/>, and the kinds that it was stored as; both absent when it is not there.</summary>
+    /// <summary>The tenant's artifact of a digest as one of <paramref name="kind"/>, and the kinds that it was stored as; both absent when it is not there.</summary>
     /// <exception cref="ServiceUnavailableException">The store does not answer as it should.</exception>
-    public async Task<(ArtifactRef? Artifact, IReadOnlyList<string> Kinds)> FindAsync(string digest, string kind, CancellationToken cancellation)
+    public async Task<(ArtifactRef? Artifact, IReadOnlyList<string> Kinds)> FindAsync(string tenant, string digest, string kind, CancellationToken cancellation)
     {
         // One byte says as much as HEAD does, and a refusal says why.
         using var request = new HttpRequestMessage(HttpMethod.Get, $"v1/artifacts/{digest}") { Headers = { Range = new RangeHeaderValue(0, 0) } };
-        using var response = await SendAsync(request, LookUpLimit, cancellation) ?? throw new ServiceUnavailableException(ServiceName, "it does not answer");
+        using var response = await SendAsync(request, tenant, LookUpLimit, cancellation) ?? throw new ServiceUnavailableException(ServiceName, "it does not answer");
         if (response.StatusCode == HttpStatusCode.NotFound)
             return (null, []);
         if (!response.IsSuccessStatusCode || response.Content.Headers.ContentRange?.Length is not { } size || !response.Headers.TryGetValues(ServiceHeaders.ArtifactKind, out var kinds))

@@ -3,8 +3,10 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Accounts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Datasets;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
@@ -19,16 +21,16 @@ internal static class DatasetEndpoints
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/v1/datasets", CreateAsync).Accepts<CreateDataset>(RequestBody.AnyType)
+        routes.MapPost("/v1/datasets", CreateAsync).RequireScope(Scopes.RunsWrite).Accepts<CreateDataset>(RequestBody.AnyType)
             .Produces<DatasetResource>(200).Produces<DatasetResource>(201)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        routes.MapGet("/v1/datasets", ListAsync).Produces<Page<DatasetResource>>().Produces<Problem>(400, Problems.MediaType);
-        routes.MapGet("/v1/datasets/{name}", GetAsync).Produces<DatasetResource>().Produces<Problem>(404, Problems.MediaType);
-        routes.MapDelete("/v1/datasets/{name}", DeleteAsync).Produces(204).Produces<Problem>(404, Problems.MediaType);
+        routes.MapGet("/v1/datasets", ListAsync).RequireScope(Scopes.RunsRead).Produces<Page<DatasetResource>>().Produces<Problem>(400, Problems.MediaType);
+        routes.MapGet("/v1/datasets/{name}", GetAsync).RequireScope(Scopes.RunsRead).Produces<DatasetResource>().Produces<Problem>(404, Problems.MediaType);
+        routes.MapDelete("/v1/datasets/{name}", DeleteAsync).RequireScope(Scopes.RunsWrite).Produces(204).Produces<Problem>(404, Problems.MediaType);
     }
 
     private static async Task<IResult> CreateAsync(
-        HttpRequest request, PipelineApiDbContext database, ArtifactStoreUpstream store, TimeProvider time, CancellationToken cancellation)
+        HttpRequest request, Caller caller, PipelineApiDbContext database, ArtifactStoreUpstream store, TimeProvider time, CancellationToken cancellation)
     {
         var body = await RequestBody.ReadAsync(request, "invalid-request", "The request is wrong", cancellation);
         if (body.Refusal is { } refusal)
@@ -48,16 +50,16 @@ internal static class DatasetEndpoints
         ArtifactRef? artifact = null;
         if (digest is not null)
         {
-            (artifact, var violation) = await store.ResolveAsync(digest, ArtifactKinds.Dataset, "/artifact", cancellation);
+            (artifact, var violation) = await store.ResolveAsync(caller.Tenant, digest, ArtifactKinds.Dataset, "/artifact", cancellation);
             if (violation is not null)
                 fields.Violations.Add(violation);
         }
         if (fields.Violations.Count > 0)
             return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", errors: fields.Violations);
 
-        if (await FindAsync(database, name!, cancellation) is not { } existing)
+        if (await FindAsync(database, caller.Tenant, name!, cancellation) is not { } existing)
         {
-            var row = new DatasetRow { Tenant = Tenants.Default, Name = name!, Digest = artifact!.Digest, Size = artifact.Size, CreatedAt = time.GetUtcNow() };
+            var row = new DatasetRow { Tenant = caller.Tenant, Name = name!, Digest = artifact!.Digest, Size = artifact.Size, CreatedAt = time.GetUtcNow() };
             database.Datasets.Add(row);
             try
             {
@@ -68,7 +70,7 @@ internal static class DatasetEndpoints
             {
                 // Somebody else took the name meanwhile, or the database is at fault and this throws again.
                 database.ChangeTracker.Clear();
-                if (await FindAsync(database, name!, cancellation) is not { } winner)
+                if (await FindAsync(database, caller.Tenant, name!, cancellation) is not { } winner)
                     throw;
                 existing = winner;
             }
@@ -79,25 +81,25 @@ internal static class DatasetEndpoints
                 $"The dataset '{name}' is {existing.Digest} already. Delete it first, take another name, or give the artifact in the run's own datasets.");
     }
 
-    private static async Task<IResult> ListAsync(HttpContext http, PipelineApiDbContext database, CancellationToken cancellation)
+    private static async Task<IResult> ListAsync(HttpContext http, Caller caller, PipelineApiDbContext database, CancellationToken cancellation)
     {
         if (!PageRequest.TryRead(http.Request, out var page, out var refusal))
             return refusal!;
         var found = await database.Datasets.AsNoTracking()
-            .Where(d => d.Tenant == Tenants.Default && (page.After == null || string.Compare(d.Name, page.After) > 0))
+            .Where(d => d.Tenant == caller.Tenant && (page.After == null || string.Compare(d.Name, page.After) > 0))
             .OrderBy(d => d.Name).Take(page.Size + 1).ToListAsync(cancellation);
         return page.Answer(http, found, d => d.ToResource(), d => d.Name);
     }
 
-    private static async Task<IResult> GetAsync(string name, PipelineApiDbContext database, CancellationToken cancellation) =>
-        await FindAsync(database, name, cancellation) is { } dataset ? Results.Json(dataset.ToResource(), ContractJson.Options) : NotFound(name);
+    private static async Task<IResult> GetAsync(string name, Caller caller, PipelineApiDbContext database, CancellationToken cancellation) =>
+        await FindAsync(database, caller.Tenant, name, cancellation) is { } dataset ? Results.Json(dataset.ToResource(), ContractJson.Options) : NotFound(name);
 
     // The bytes stay: runs that were accepted use them.
-    private static async Task<IResult> DeleteAsync(string name, PipelineApiDbContext database, CancellationToken cancellation) =>
-        await database.Datasets.Where(d => d.Tenant == Tenants.Default && d.Name == name).ExecuteDeleteAsync(cancellation) == 1 ? Results.NoContent() : NotFound(name);
+    private static async Task<IResult> DeleteAsync(string name, Caller caller, PipelineApiDbContext database, CancellationToken cancellation) =>
+        await database.Datasets.Where(d => d.Tenant == caller.Tenant && d.Name == name).ExecuteDeleteAsync(cancellation) == 1 ? Results.NoContent() : NotFound(name);
 
-    private static Task<DatasetRow?> FindAsync(PipelineApiDbContext database, string name, CancellationToken cancellation) =>
-        database.Datasets.AsNoTracking().SingleOrDefaultAsync(d => d.Tenant == Tenants.Default && d.Name == name, cancellation);
+    private static Task<DatasetRow?> FindAsync(PipelineApiDbContext database, string tenant, string name, CancellationToken cancellation) =>
+        database.Datasets.AsNoTracking().SingleOrDefaultAsync(d => d.Tenant == tenant && d.Name == name, cancellation);
 
     private static IResult NotFound(string name) => Problems.Result(
         StatusCodes.Status404NotFound, "dataset-not-found", "There is no such dataset", $"There is no dataset '{Values.Shortened(name)}'.");

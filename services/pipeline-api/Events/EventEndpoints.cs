@@ -3,7 +3,9 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Hosting;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Accounts;
 using TinyMLaaS.Contracts.Events;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Runs;
 using TinyMLaaS.ServiceDefaults;
 
@@ -15,7 +17,7 @@ internal static class EventEndpoints
     // The orchestrator bounds its long poll at a minute, and begins a stream at once.
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(90);
 
-    public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/events", GetAsync)
+    public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/events", GetAsync).RequireScope(Scopes.RunsRead)
         .Produces<EventPage>().Produces<string>(200, "text/event-stream")
         .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
 

@@ -49,6 +49,21 @@ internal sealed record PageRequest
         return Results.Json(new Page<TResource> { Items = [.. found.Take(Size).Select(show)], NextPageToken = next }, ContractJson.Options);
     }
 
+    /// <summary>The key of an item in a list that is ordered by time, newest first, then by id.</summary>
+    public static string TimeKey(DateTimeOffset at, Guid id) => string.Create(CultureInfo.InvariantCulture, $"{at.UtcTicks}/{id}");
+
+    /// <summary>Reads <see cref="After"/> as <see cref="TimeKey"/> wrote it; null for the first page. False when it is none.</summary>
+    public bool TryReadTimeKey(out (DateTimeOffset At, Guid Id)? after)
+    {
+        after = null;
+        if (After is null)
+            return true;
+        if (After.Split('/') is not [var ticks, var last] || !long.TryParse(ticks, NumberStyles.None, CultureInfo.InvariantCulture, out var at) || at > DateTimeOffset.MaxValue.UtcTicks || !Guid.TryParse(last, out var id))
+            return false;
+        after = (new DateTimeOffset(at, TimeSpan.Zero), id);
+        return true;
+    }
+
     /// <summary>The answer to a token whose key the list cannot read.</summary>
     public static IResult InvalidToken() => Refuse([BadToken]);
 

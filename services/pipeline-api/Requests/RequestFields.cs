@@ -88,6 +88,17 @@ internal sealed class RequestFields
         return texts;
     }
 
+    /// <summary>A list of texts; null when it is absent or wrong.</summary>
+    public IReadOnlyList<string>? TextList(string name, bool required)
+    {
+        var value = Any(name, required);
+        if (value is null)
+            return null;
+        return value is JsonArray items && items.All(i => i?.GetValueKind() == JsonValueKind.String)
+            ? [.. items.Select(i => i!.GetValue<string>())]
+            : Wrong<IReadOnlyList<string>>(name, value, "a list of texts");
+    }
+
     /// <summary>Refuses every field that was not asked for.</summary>
     public void RefuseOthers()
     {

@@ -5,13 +5,14 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Health;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.PipelineApi.Requests;
 
 /// <summary>
 /// Passes requests on to a service behind this one and its answers back, streaming both ways. Only the headers below cross; the
-/// tenant is always set here.
+/// tenant is always the caller's.
 /// </summary>
 internal abstract class Upstream(HttpClient http, string service)
 {
@@ -47,16 +48,16 @@ internal abstract class Upstream(HttpClient http, string service)
             request.Content = new StreamContent(context.Request.Body);
             request.Content.Headers.ContentLength = context.Request.ContentLength;
         }
-        var response = await SendAsync(request, answerLimit, context.RequestAborted);
+        var response = await SendAsync(request, Caller.Of(context).Tenant, answerLimit, context.RequestAborted);
         return response is null ? Unavailable("it does not answer") : new Passed(response);
     }
 
-    /// <summary>Reads a resource; absent when there is none.</summary>
+    /// <summary>Reads a resource of a tenant; absent when there is none.</summary>
     /// <exception cref="ServiceUnavailableException">The service does not answer as it should.</exception>
-    public async Task<T?> ReadAsync<T>(string path, CancellationToken cancellation) where T : class
+    public async Task<T?> ReadAsync<T>(string tenant, string path, CancellationToken cancellation) where T : class
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, path);
-        using var response = await SendAsync(request, AnswerLimit, cancellation) ?? throw new ServiceUnavailableException(service, "it does not answer");
+        using var response = await SendAsync(request, tenant, AnswerLimit, cancellation) ?? throw new ServiceUnavailableException(service, "it does not answer");
         if (response.StatusCode == HttpStatusCode.NotFound)
             return null;
         if (!response.IsSuccessStatusCode)
@@ -75,7 +76,7 @@ internal abstract class Upstream(HttpClient http, string service)
     public async Task<IReadOnlyList<MissingService>> CheckAsync(CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "health/ready");
-        using var response = await SendAsync(request, ReadinessLimit, cancellation);
+        using var response = await SendAsync(request, tenant: null, ReadinessLimit, cancellation);
         if (response is null)
             return [new MissingService { Service = service, Reason = "it does not answer" }];
         try
@@ -101,10 +102,11 @@ internal abstract class Upstream(HttpClient http, string service)
         StatusCodes.Status503ServiceUnavailable, "service-unavailable", "A service that is needed does not answer",
         $"The service '{service}' is unavailable: {reason}. Try again; /health/ready says what is missing.");
 
-    /// <summary>Sends as the tenant; null when the service is not there.</summary>
-    protected async Task<HttpResponseMessage?> SendAsync(HttpRequestMessage request, TimeSpan? answerLimit, CancellationToken cancellation)
+    /// <summary>Sends as a tenant, or as none for what belongs to none; null when the service is not there.</summary>
+    protected async Task<HttpResponseMessage?> SendAsync(HttpRequestMessage request, string? tenant, TimeSpan? answerLimit, CancellationToken cancellation)
     {
-        request.Headers.Add(ServiceHeaders.Tenant, Tenants.Default);
+        if (tenant is not null)
+            request.Headers.Add(ServiceHeaders.Tenant, tenant);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         if (answerLimit is { } time)
             limit.CancelAfter(time);

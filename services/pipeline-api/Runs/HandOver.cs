@@ -67,7 +67,7 @@ internal sealed class HandOver(
                 .OrderBy(r => r.AcceptedAt).ThenBy(r => r.RunId).Take(Batch).ToListAsync(cancellation);
             foreach (var row in rows)
             {
-                if (await orchestrator.FindAsync(row.RunId, cancellation) is not null)
+                if (await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is not null)
                 {
                     row.HandedOver = true;
                     _sent.TryRemove(row.RunId, out _);

@@ -8,11 +8,12 @@ internal sealed class OrchestratorUpstream(HttpClient http) : Upstream(http, Ser
 {
     public const string ServiceName = "orchestrator";
 
-    /// <summary>A run; absent when the orchestrator has not taken it on.</summary>
+    /// <summary>A run of a tenant; absent when the orchestrator has not taken it on.</summary>
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
-    public Task<RunResource?> FindAsync(Guid run, CancellationToken cancellation) => ReadAsync<RunResource>($"v1/runs/{run}", cancellation);
+    public Task<RunResource?> FindAsync(string tenant, Guid run, CancellationToken cancellation) => ReadAsync<RunResource>(tenant, $"v1/runs/{run}", cancellation);
 
-    /// <summary>A step; absent when there is none.</summary>
+    /// <summary>A step of a tenant's run; absent when there is none.</summary>
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
-    public Task<StepResource?> FindStepAsync(Guid run, int step, CancellationToken cancellation) => ReadAsync<StepResource>($"v1/runs/{run}/steps/{step}", cancellation);
+    public Task<StepResource?> FindStepAsync(string tenant, Guid run, int step, CancellationToken cancellation) =>
+        ReadAsync<StepResource>(tenant, $"v1/runs/{run}/steps/{step}", cancellation);
 }

@@ -41,7 +41,7 @@ internal sealed class RunAcceptance(
     private const int MaxLabelLength = 200;
     private const int MaxDatasets = 64;
 
-    public async Task<IResult> AcceptAsync(HttpRequest request, CancellationToken cancellation)
+    public async Task<IResult> AcceptAsync(HttpRequest request, string tenant, CancellationToken cancellation)
     {
         var body = await RequestBody.ReadAsync(request, PipelineEndpoints.ProblemCode, "The run cannot be accepted", cancellation);
         if (body.Refusal is { } refusal)
@@ -49,32 +49,32 @@ internal sealed class RunAcceptance(
         if (!TryReadKey(request, out var key, out var wrongKey))
             return wrongKey;
         if (key is null)
-            return await AcceptAsync(body, key: null, cancellation);
-        if (!inFlight.TryEnter(key))
+            return await AcceptAsync(body, tenant, key: null, cancellation);
+        if (!inFlight.TryEnter(tenant, key))
         {
             return Problems.Result(StatusCodes.Status409Conflict, "request-in-flight", "The same request is being answered",
                 "A request with this Idempotency-Key is being answered now. Try again in a moment.");
         }
         try
         {
-            if (await FindAsync(key, cancellation) is { } earlier)
+            if (await FindAsync(tenant, key, cancellation) is { } earlier)
                 return Again(earlier, body);
             try
             {
-                return await AcceptAsync(body, key, cancellation);
+                return await AcceptAsync(body, tenant, key, cancellation);
             }
             catch (DbUpdateException)
             {
                 // Another process took the key meanwhile, or the database is at fault and this throws again.
                 database.ChangeTracker.Clear();
-                if (await FindAsync(key, cancellation) is not { } winner)
+                if (await FindAsync(tenant, key, cancellation) is not { } winner)
                     throw;
                 return Again(winner, body);
             }
         }
         finally
         {
-            inFlight.Leave(key);
+            inFlight.Leave(tenant, key);
         }
     }
 
@@ -112,9 +112,9 @@ internal sealed class RunAcceptance(
         AcceptedAt = run.AcceptedAt,
     };
 
-    private async Task<IResult> AcceptAsync(RequestBody body, string? key, CancellationToken cancellation)
+    private async Task<IResult> AcceptAsync(RequestBody body, string tenant, string? key, CancellationToken cancellation)
     {
-        var (run, violations) = await ReadAsync(body.Document, cancellation);
+        var (run, violations) = await ReadAsync(body.Document, tenant, cancellation);
         if (run is null)
             return PipelineEndpoints.Refuse(violations);
 
@@ -144,13 +144,13 @@ internal sealed class RunAcceptance(
         return new AcceptedAnswer(run.RunId, answer);
     }
 
-    private async Task<(SubmitRun? Run, IReadOnlyList<Violation> Violations)> ReadAsync(JsonNode? request, CancellationToken cancellation)
+    private async Task<(SubmitRun? Run, IReadOnlyList<Violation> Violations)> ReadAsync(JsonNode? request, string tenant, CancellationToken cancellation)
     {
         var fields = new RequestFields(request);
-        var model = await ResolveModelAsync(fields, cancellation);
-        var document = await ResolvePipelineAsync(fields, cancellation);
+        var model = await ResolveModelAsync(fields, tenant, cancellation);
+        var document = await ResolvePipelineAsync(fields, tenant, cancellation);
         ApplyOptions(fields, document);
-        var datasets = await ResolveDatasetsAsync(fields, document, cancellation);
+        var datasets = await ResolveDatasetsAsync(fields, tenant, document, cancellation);
         var priority = fields.Whole("priority", -MaxPriority, MaxPriority);
         var labels = ReadLabels(fields);
         var cache = fields.Flag("cache");
@@ -168,7 +168,7 @@ internal sealed class RunAcceptance(
         var now = time.GetUtcNow();
         return (new SubmitRun
         {
-            Tenant = Tenants.Default,
+            Tenant = tenant,
             RunId = Guid.CreateVersion7(now),
             Model = model!.Value.Artifact,
             ModelName = model.Value.Name,
@@ -183,18 +183,18 @@ internal sealed class RunAcceptance(
         }, []);
     }
 
-    private async Task<(string Name, ArtifactRef Artifact)?> ResolveModelAsync(RequestFields fields, CancellationToken cancellation)
+    private async Task<(string Name, ArtifactRef Artifact)?> ResolveModelAsync(RequestFields fields, string tenant, CancellationToken cancellation)
     {
         if (fields.Text("model", required: true) is not { } model)
             return null;
         if (model.StartsWith(Digests.Prefix, StringComparison.Ordinal))
         {
-            var (artifact, violation) = await store.ResolveAsync(model, ArtifactKinds.Onnx, "/model", cancellation);
+            var (artifact, violation) = await store.ResolveAsync(tenant, model, ArtifactKinds.Onnx, "/model", cancellation);
             if (violation is not null)
                 fields.Violations.Add(violation);
             return artifact is null ? null : (model, artifact);
         }
-        var models = database.Models.AsNoTracking().Where(m => m.Tenant == Tenants.Default);
+        var models = database.Models.AsNoTracking().Where(m => m.Tenant == tenant);
         var row = Guid.TryParse(model, out var id)
             ? await models.SingleOrDefaultAsync(m => m.Id == id, cancellation)
             : await models.Where(m => m.Name == model).OrderByDescending(m => m.CreatedAt).ThenByDescending(m => m.Id).FirstOrDefaultAsync(cancellation);
@@ -204,13 +204,13 @@ internal sealed class RunAcceptance(
         return null;
     }
 
-    private async Task<JsonNode?> ResolvePipelineAsync(RequestFields fields, CancellationToken cancellation)
+    private async Task<JsonNode?> ResolvePipelineAsync(RequestFields fields, string tenant, CancellationToken cancellation)
     {
         var given = fields.Any("pipeline", required: true);
         if (given?.GetValueKind() != JsonValueKind.String)
             return given;
         var name = given.GetValue<string>();
-        var row = await database.Pipelines.AsNoTracking().SingleOrDefaultAsync(p => p.Tenant == Tenants.Default && p.Name == name, cancellation);
+        var row = await database.Pipelines.AsNoTracking().SingleOrDefaultAsync(p => p.Tenant == tenant && p.Name == name, cancellation);
         if (row is not null)
             return JsonNode.Parse(row.Document);
         fields.Refuse("/pipeline", "unknown-pipeline", $"There is no pipeline '{Values.Shortened(name)}'. Store it with POST /v1/pipelines, or give the document itself.");
@@ -245,7 +245,7 @@ internal sealed class RunAcceptance(
             with[name] = value?.DeepClone();
     }
 
-    private async Task<RunDatasets> ResolveDatasetsAsync(RequestFields fields, JsonNode? document, CancellationToken cancellation)
+    private async Task<RunDatasets> ResolveDatasetsAsync(RequestFields fields, string tenant, JsonNode? document, CancellationToken cancellation)
     {
         var own = fields.Texts("datasets");
         var named = DatasetNames.In(document);
@@ -254,7 +254,7 @@ internal sealed class RunAcceptance(
             fields.Refuse("/datasets", "too-many-datasets", $"The run brings {own.Count} datasets. Expected at most {MaxDatasets}.");
             own.Clear();
         }
-        var datasets = new RunDatasets(await database.ResolveDatasetsAsync(named, cancellation));
+        var datasets = new RunDatasets(await database.ResolveDatasetsAsync(tenant, named, cancellation));
         foreach (var (name, digest) in own)
         {
             var pointer = Pointers.Of("datasets", name);
@@ -270,7 +270,7 @@ internal sealed class RunAcceptance(
             }
             else
             {
-                var (artifact, violation) = await store.ResolveAsync(digest, ArtifactKinds.Dataset, pointer, cancellation);
+                var (artifact, violation) = await store.ResolveAsync(tenant, digest, ArtifactKinds.Dataset, pointer, cancellation);
                 if (violation is not null)
                     fields.Violations.Add(violation);
                 datasets.Bring(name, artifact);
@@ -289,10 +289,10 @@ internal sealed class RunAcceptance(
         return labels;
     }
 
-    private Task<IdempotencyRow?> FindAsync(string key, CancellationToken cancellation)
+    private Task<IdempotencyRow?> FindAsync(string tenant, string key, CancellationToken cancellation)
     {
         var oldest = time.GetUtcNow() - KeysKept;
-        return database.IdempotencyKeys.AsNoTracking().SingleOrDefaultAsync(k => k.Tenant == Tenants.Default && k.Key == key && k.CreatedAt >= oldest, cancellation);
+        return database.IdempotencyKeys.AsNoTracking().SingleOrDefaultAsync(k => k.Tenant == tenant && k.Key == key && k.CreatedAt >= oldest, cancellation);
     }
 
     private static IResult Again(IdempotencyRow earlier, RequestBody body) => earlier.Fingerprint == body.Fingerprint

@@ -5,8 +5,10 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Accounts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
@@ -30,18 +32,18 @@ internal static class RunEndpoints
     public static void Map(IEndpointRouteBuilder routes)
     {
         var runs = routes.MapGroup("/v1/runs");
-        runs.MapPost("/", (HttpRequest request, RunAcceptance acceptance, CancellationToken cancellation) => acceptance.AcceptAsync(request, cancellation))
+        runs.MapPost("/", (HttpRequest request, Caller caller, RunAcceptance acceptance, CancellationToken cancellation) => acceptance.AcceptAsync(request, caller.Tenant, cancellation)).RequireScope(Scopes.RunsWrite)
             .Accepts<RunRequest>(RequestBody.AnyType)
             .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/", ListAsync).Produces(200).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}", GetAsync).Produces<RunResource>().Produces(304).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapPost("/{id:guid}/cancel", CancelAsync).Produces<RunResource>(202).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapPost("/{id:guid}/resume", ResumeAsync)
+        runs.MapGet("/", ListAsync).RequireScope(Scopes.RunsRead).Produces(200).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}", GetAsync).RequireScope(Scopes.RunsRead).Produces<RunResource>().Produces(304).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapPost("/{id:guid}/cancel", CancelAsync).RequireScope(Scopes.RunsWrite).Produces<RunResource>(202).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapPost("/{id:guid}/resume", ResumeAsync).RequireScope(Scopes.RunsWrite)
             .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).Produces(200).Produces<Problem>(406, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}/outputs", OutputsAsync).Produces<Page<ArtifactRef>>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).RequireScope(Scopes.RunsRead).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).RequireScope(Scopes.RunsRead).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).RequireScope(Scopes.RunsRead).Produces(200).Produces<Problem>(406, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/outputs", OutputsAsync).RequireScope(Scopes.RunsRead).Produces<Page<ArtifactRef>>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
     }
 
     private static Task<IResult> ListAsync(HttpContext http, OrchestratorUpstream orchestrator) =>
@@ -49,22 +51,22 @@ internal static class RunEndpoints
 
     /// <summary>A run. <c>?wait=30s</c> with the <c>ETag</c> of the last answer in <c>If-None-Match</c> answers when it changes; without one, when it has ended.</summary>
     private static async Task<IResult> GetAsync(
-        Guid id, HttpContext http, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, TimeProvider time, CancellationToken cancellation)
+        Guid id, HttpContext http, Caller caller, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, TimeProvider time, CancellationToken cancellation)
     {
-        if (await FindRowAsync(database, id, cancellation) is not { } row)
+        if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
             return NoRun(id);
         var takenOn = row.HandedOver || (http.Request.Query.ContainsKey("wait")
             ? await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation)
-            : await orchestrator.FindAsync(id, cancellation) is not null);
+            : await orchestrator.FindAsync(caller.Tenant, id, cancellation) is not null);
         return takenOn
             ? await orchestrator.PassAsync(http, $"v1/runs/{id}" + http.Request.QueryString, LongPollLimit)
             : Results.Json(RunAcceptance.Show(row.Read()), ContractJson.Options);
     }
 
     private static async Task<IResult> CancelAsync(
-        Guid id, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<CancelRun> client, TimeProvider time, CancellationToken cancellation)
+        Guid id, Caller caller, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<CancelRun> client, TimeProvider time, CancellationToken cancellation)
     {
-        if (await FindRowAsync(database, id, cancellation) is not { } row)
+        if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
             return NoRun(id);
         if (!await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
             return orchestrator.Unavailable("it has not taken the run on yet");
@@ -76,7 +78,7 @@ internal static class RunEndpoints
         {
             return orchestrator.Unavailable(e is RequestTimeoutException ? "it does not answer the request to cancel" : "it could not cancel the run");
         }
-        return await orchestrator.FindAsync(id, cancellation) is { } run
+        return await orchestrator.FindAsync(caller.Tenant, id, cancellation) is { } run
             ? Results.Accepted($"/v1/runs/{id}", run)
             : orchestrator.Unavailable("it does not know the run any more");
     }
@@ -86,11 +88,11 @@ internal static class RunEndpoints
     /// resume. A run that was resumed and has not ended since is answered as it is, and so is a repeated request with the same <c>Idempotency-Key</c>, whatever became of the run.
     /// </summary>
     private static async Task<IResult> ResumeAsync(
-        Guid id, HttpRequest request, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<ResumeRun> client, TimeProvider time, CancellationToken cancellation)
+        Guid id, HttpRequest request, Caller caller, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, IRequestClient<ResumeRun> client, TimeProvider time, CancellationToken cancellation)
     {
         if (!RunAcceptance.TryReadKey(request, out var key, out var refusal))
             return refusal;
-        if (await FindRowAsync(database, id, cancellation) is not { } row)
+        if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
             return NoRun(id);
         if (!await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
             return orchestrator.Unavailable("it has not taken the run on yet");
@@ -104,7 +106,7 @@ internal static class RunEndpoints
         {
             return orchestrator.Unavailable(e is RequestTimeoutException ? "it does not answer the request to resume" : "it could not resume the run");
         }
-        return await orchestrator.FindAsync(id, cancellation) is { } run
+        return await orchestrator.FindAsync(caller.Tenant, id, cancellation) is { } run
             ? Results.Accepted($"/v1/runs/{id}", run)
             : orchestrator.Unavailable("it does not know the run any more");
     }
@@ -117,9 +119,9 @@ internal static class RunEndpoints
         orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, AnswerLimit);
 
     /// <summary>The report as JSON, or, for who would rather have that, as a page.</summary>
-    private static async Task<IResult> ReportAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator, ArtifactStoreUpstream store, CancellationToken cancellation)
+    private static async Task<IResult> ReportAsync(Guid id, int step, HttpContext http, Caller caller, OrchestratorUpstream orchestrator, ArtifactStoreUpstream store, CancellationToken cancellation)
     {
-        if (await orchestrator.FindStepAsync(id, step, cancellation) is not { } found)
+        if (await orchestrator.FindStepAsync(caller.Tenant, id, step, cancellation) is not { } found)
             return NoStep(id, step);
         if (found.Report is not { } report)
             return Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"Step {step} of run {id} is {found.State}; it has a report once it has succeeded.");
@@ -129,7 +131,7 @@ internal static class RunEndpoints
             return await store.PassAsync(http, path, AnswerLimit);
         if (report.Size > LargestDrawnReport)
             return Problems.Result(StatusCodes.Status406NotAcceptable, "report-too-large", "The report is too large for a page", $"The report of step {step} of run {id} has {report.Size} bytes; a page is drawn of at most {LargestDrawnReport}. Ask for application/json.");
-        using var json = await store.ReadAsync<JsonDocument>(path, cancellation);
+        using var json = await store.ReadAsync<JsonDocument>(caller.Tenant, path, cancellation);
         if (json is null)
             return Problems.Result(StatusCodes.Status404NotFound, "no-report", "There is no report", $"The report {report.Digest} is not in the artifact store.");
         http.Response.Headers.ContentSecurityPolicy = ReportPage.ContentSecurityPolicy;
@@ -142,23 +144,23 @@ internal static class RunEndpoints
         return Quality("text/html") > Quality("application/json");
     }
 
-    private static async Task<IResult> OutputsAsync(Guid id, int step, OrchestratorUpstream orchestrator, CancellationToken cancellation) =>
-        await orchestrator.FindStepAsync(id, step, cancellation) is { } found
+    private static async Task<IResult> OutputsAsync(Guid id, int step, Caller caller, OrchestratorUpstream orchestrator, CancellationToken cancellation) =>
+        await orchestrator.FindStepAsync(caller.Tenant, id, step, cancellation) is { } found
             ? Results.Json(new Page<ArtifactRef> { Items = found.Outputs }, ContractJson.Options)
             : NoStep(id, step);
 
-    private static Task<AcceptedRunRow?> FindRowAsync(PipelineApiDbContext database, Guid id, CancellationToken cancellation) =>
-        database.AcceptedRuns.AsNoTracking().SingleOrDefaultAsync(r => r.RunId == id && r.Tenant == Tenants.Default, cancellation);
+    private static Task<AcceptedRunRow?> FindRowAsync(PipelineApiDbContext database, string tenant, Guid id, CancellationToken cancellation) =>
+        database.AcceptedRuns.AsNoTracking().SingleOrDefaultAsync(r => r.RunId == id && r.Tenant == tenant, cancellation);
 
     // A run is taken on within milliseconds of its acceptance, so a moment's patience is all it needs.
     private static async Task<bool> IsTakenOnAsync(OrchestratorUpstream orchestrator, HandOver handOver, AcceptedRunRow row, TimeProvider time, CancellationToken cancellation)
     {
-        if (row.HandedOver || await orchestrator.FindAsync(row.RunId, cancellation) is not null)
+        if (row.HandedOver || await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is not null)
             return true;
         await handOver.SendAgainAsync(row, cancellation);
         for (var start = time.GetTimestamp(); time.GetElapsedTime(start) < TakeOnLimit; await Task.Delay(TakeOnPoll, time, cancellation))
         {
-            if (await orchestrator.FindAsync(row.RunId, cancellation) is not null)
+            if (await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is not null)
                 return true;
         }
         return false;

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Models;
 using TinyMLaaS.PipelineApi.Pipelines;
@@ -26,6 +27,10 @@ internal class PipelineApiDbContext : ServiceDbContext
         : base(options, SchemaName, hasInbox: false)
     {
     }
+
+    public DbSet<TenantRow> Tenants => Set<TenantRow>();
+
+    public DbSet<KeyRow> Keys => Set<KeyRow>();
 
     public DbSet<ModelRow> Models => Set<ModelRow>();
 

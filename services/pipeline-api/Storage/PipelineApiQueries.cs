@@ -1,5 +1,4 @@
 using Microsoft.EntityFrameworkCore;
-using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Datasets;
 using TinyMLaaS.PipelineApi.Transformers;
 
@@ -11,12 +10,12 @@ internal static class PipelineApiQueries
     public static async Task<Catalogue> ReadCatalogueAsync(this PipelineApiDbContext database, CancellationToken cancellation) =>
         new((await database.Transformers.AsNoTracking().ToListAsync(cancellation)).Select(t => t.Read()));
 
-    /// <summary>The registered ones among these datasets, by name.</summary>
-    public static async Task<Dictionary<string, DatasetRef>> ResolveDatasetsAsync(this PipelineApiDbContext database, IReadOnlySet<string> names, CancellationToken cancellation)
+    /// <summary>The tenant's registered ones among these datasets, by name.</summary>
+    public static async Task<Dictionary<string, DatasetRef>> ResolveDatasetsAsync(this PipelineApiDbContext database, string tenant, IReadOnlySet<string> names, CancellationToken cancellation)
     {
         var wanted = names.ToArray();
         return await database.Datasets.AsNoTracking()
-            .Where(d => d.Tenant == Tenants.Default && wanted.Contains(d.Name))
+            .Where(d => d.Tenant == tenant && wanted.Contains(d.Name))
             .ToDictionaryAsync(d => d.Name, d => new DatasetRef { Name = d.Name, Artifact = d.Artifact }, cancellation);
     }
 }

@@ -3,7 +3,9 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Accounts;
 using TinyMLaaS.Contracts.Transformers;
+using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
 using TinyMLaaS.ServiceDefaults;
@@ -15,8 +17,8 @@ internal static class TransformerEndpoints
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/v1/transformers", ListAsync).Produces<Page<TransformerResource>>().Produces<Problem>(400, Problems.MediaType);
-        routes.MapGet("/v1/transformers/{worker}/{name}", GetAsync).Produces<TransformerResource>().Produces<Problem>(404, Problems.MediaType);
+        routes.MapGet("/v1/transformers", ListAsync).RequireScope(Scopes.RunsRead).Produces<Page<TransformerResource>>().Produces<Problem>(400, Problems.MediaType);
+        routes.MapGet("/v1/transformers/{worker}/{name}", GetAsync).RequireScope(Scopes.RunsRead).Produces<TransformerResource>().Produces<Problem>(404, Problems.MediaType);
     }
 
     private static async Task<IResult> ListAsync(HttpContext http, PipelineApiDbContext database, WorkerPresence presence, CancellationToken cancellation)

@@ -235,10 +235,27 @@ public sealed class ResourceEndpointsTests : IAsyncLifetime
 
         Assert.Equal(
             [
-                "/v1/artifacts", "/v1/artifacts/{digest}", "/v1/datasets", "/v1/datasets/{name}", "/v1/events", "/v1/models", "/v1/models/{id}", "/v1/pipelines", "/v1/pipelines/validate",
+                "/v1/artifacts", "/v1/artifacts/{digest}", "/v1/datasets", "/v1/datasets/{name}", "/v1/events", "/v1/keys", "/v1/keys/{id}", "/v1/models", "/v1/models/{id}", "/v1/pipelines", "/v1/pipelines/validate",
                 "/v1/pipelines/{name}", "/v1/runs", "/v1/runs/{id}", "/v1/runs/{id}/cancel", "/v1/runs/{id}/resume", "/v1/runs/{id}/steps/{step}", "/v1/runs/{id}/steps/{step}/logs",
                 "/v1/runs/{id}/steps/{step}/outputs", "/v1/runs/{id}/steps/{step}/report", "/v1/transformers", "/v1/transformers/{worker}/{name}",
             ],
             paths.Select(p => p.Key.Length > 1 ? p.Key.TrimEnd('/') : p.Key).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_description_says_how_keys_are_sent_and_which_scope_each_operation_needs()
+    {
+        var document = await _api.GetAsync("/openapi/v1.json");
+
+        var scheme = document["components"]!["securitySchemes"]!["key"]!;
+        Assert.Equal(("http", "bearer"), ((string?)scheme["type"], (string?)scheme["scheme"]));
+        string[] Needs(string path, string method) => [.. document["paths"]![path]![method]!["security"]!.AsArray().SelectMany(s => s!["key"]!.AsArray()).Select(s => (string)s!)];
+        Assert.Equal(["runs:read"], Needs("/v1/runs/{id}", "get"));
+        Assert.Equal(["artifacts:write"], Needs("/v1/artifacts", "post"));
+        Assert.All(document["paths"]!.AsObject().SelectMany(p => p.Value!.AsObject()), operation =>
+        {
+            Assert.Single(operation.Value!["security"]!.AsArray());
+            Assert.All((string[])["401", "403", "429"], status => Assert.NotNull(operation.Value!["responses"]![status]));
+        });
     }
 }

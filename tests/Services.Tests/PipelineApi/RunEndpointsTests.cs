@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Runs;
 using TinyMLaaS.PipelineApi.Storage;
@@ -162,11 +163,11 @@ public sealed class RunEndpointsTests : IAsyncLifetime
         var model = await _api.UploadAsync("net");
         var body = $$$"""{"model":"{{{model.Digest}}}","pipeline":{"steps":[{"uses":"compiler/fuse"}]}}""";
         var inFlight = _api.Services.GetRequiredService<RunKeysInFlight>();
-        Assert.True(inFlight.TryEnter("k"));
+        Assert.True(inFlight.TryEnter(Tenants.Default, "k"));
 
         await ApiUnderTest.ProblemAsync(await _api.PostAsync("/v1/runs", body, key: "k"), HttpStatusCode.Conflict, "request-in-flight");
         await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/runs", body, key: "another"), HttpStatusCode.Accepted);
-        inFlight.Leave("k");
+        inFlight.Leave(Tenants.Default, "k");
         await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/runs", body, key: "k"), HttpStatusCode.Accepted);
     }
 

@@ -107,6 +107,74 @@ namespace TinyMLaaS.PipelineApi.Storage.Migrations.Postgres
                     b.ToTable("outbox_messages", "pipeline_api");
                 });
 
+            modelBuilder.Entity("TinyMLaaS.PipelineApi.Accounts.KeyRow", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<long>("ExpiresAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Hash")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.Property<long?>("LastUsedAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.Property<string>("Prefix")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.Property<long?>("RevokedAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("ScopeText")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("Scopes")
+                        .UseCollation("C");
+
+                    b.Property<string>("Tenant")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Hash")
+                        .IsUnique();
+
+                    b.HasIndex("Tenant", "CreatedAt", "Id");
+
+                    b.ToTable("api_keys", "pipeline_api");
+                });
+
+            modelBuilder.Entity("TinyMLaaS.PipelineApi.Accounts.TenantRow", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("tenants", "pipeline_api");
+                });
+
             modelBuilder.Entity("TinyMLaaS.PipelineApi.Datasets.DatasetRow", b =>
                 {
                     b.Property<string>("Tenant")
