@@ -18,6 +18,8 @@ public sealed class RuntimeSession : IDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly CancellationToken _cancellation;
     private readonly Dictionary<string, Tensor> _carried = new(StringComparer.Ordinal);
+    private readonly string[] _inputNames;
+    private readonly OrtValue?[] _fed;
 
     static RuntimeSession() => OrtEnv.Instance().DisableTelemetryEvents();
 
@@ -27,6 +29,8 @@ public sealed class RuntimeSession : IDisposable
         _cancellation = cancellation;
         Inputs = [.. session.InputNames.Select(n => InputOf(n, session.InputMetadata[n]))];
         OutputNames = [.. session.OutputNames];
+        _inputNames = [.. session.InputNames];
+        _fed = new OrtValue?[_inputNames.Length];
         _registration = cancellation.Register(() => _runOptions.Terminate = true);
     }
 
@@ -110,21 +114,17 @@ public sealed class RuntimeSession : IDisposable
     {
         _cancellation.ThrowIfCancellationRequested();
         string[] carried = feed is Feed { Carried.Count: > 0 } stateful ? [.. stateful.Carried.Select(c => c.Output).Distinct()] : [];
-        string[] names = [.. outputNames.Union(carried)];
-        var values = new List<OrtValue>();
+        var names = carried.Length == 0 ? outputNames : [.. outputNames.Union(carried)];
         try
         {
-            foreach (var tensor in Fed(feed))
-            {
-                values.Add(OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)tensor.Type, [.. tensor.Shape]));
-                tensor.Bytes.Span.CopyTo(values[^1].GetTensorMutableRawData());
-            }
-            using var outputs = _session.Run(_runOptions, [.. Inputs.Select(i => i.Name)], values, names);
+            var fed = Fed(feed);
+            for (var i = 0; i < _fed.Length; i++)
+                Take(i, fed[i]);
+            using var outputs = _session.Run(_runOptions, _inputNames, _fed!, names);
             for (var i = 0; i < outputs.Count; i++)
             {
-                if (!outputs[i].IsTensor || outputs[i].GetTensorTypeAndShape().IsString)
+                if (!outputs[i].IsTensor || outputs[i].GetTensorTypeAndShape() is not { IsString: false } info)
                     throw new TransformRejectedException("model-not-runnable", $"The output '{names[i]}' is no tensor of numbers.");
-                var info = outputs[i].GetTensorTypeAndShape();
                 var bytes = outputs[i].GetTensorMutableRawData();
                 if (carried.Contains(names[i]))
                     _carried[names[i]] = Tensor.FromBytes((ElementType)(int)info.ElementDataType, info.Shape, bytes.ToArray());
@@ -138,19 +138,29 @@ public sealed class RuntimeSession : IDisposable
             RethrowIfOutOfMemory(e);
             throw new TransformRejectedException("model-not-runnable", $"ONNX Runtime cannot run the network: {e.Message}", e);
         }
-        finally
-        {
-            foreach (var value in values)
-                value.Dispose();
-        }
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _registration.Dispose();
+        foreach (var value in _fed)
+            value?.Dispose();
         _session.Dispose();
         _runOptions.Dispose();
+    }
+
+    /// <summary>Copies a tensor to where the runtime reads an input; one piece of memory serves all feeds of one type and shape.</summary>
+    private void Take(int input, Tensor tensor)
+    {
+        var type = (TensorElementType)(int)tensor.Type;
+        if (_fed[input]?.GetTensorTypeAndShape() is not { } had || had.ElementDataType != type || !had.Shape.AsSpan().SequenceEqual(tensor.Shape.AsSpan()))
+        {
+            _fed[input]?.Dispose();
+            _fed[input] = null;
+            _fed[input] = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, type, [.. tensor.Shape]);
+        }
+        tensor.Bytes.Span.CopyTo(_fed[input]!.GetTensorMutableRawData());
     }
 
     /// <summary>Why what an output gives cannot go into an input, or null.</summary>

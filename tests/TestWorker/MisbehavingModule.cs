@@ -10,7 +10,7 @@ internal sealed class MisbehavingModule : WorkerModule
 
     protected override bool IsIsolated => true;
 
-    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Misbehave(), new Mutants()];
+    protected override IReadOnlyList<ITransformer> CreateTransformers() => [new Misbehave(), new Mutants(), new CalibrationPeak()];
 
     protected override IReadOnlyList<IArtifactCheck> CreateChecks() => [new RefusesBad()];
 

@@ -17,6 +17,11 @@ internal sealed class SampleFeeder
     private readonly int _channels;
     private readonly long _channelRun;
 
+    // Samples come one after another and each is done with before the next: one set of buffers serves all of them.
+    private readonly double[] _values;
+    private readonly double[] _transposed;
+    private readonly byte[]? _bytes;
+
     public SampleFeeder(InputDefinition definition, ArrayFile array, SampleInput input, DatasetWindow? window)
     {
         _definition = definition;
@@ -45,25 +50,26 @@ internal sealed class SampleFeeder
         }
         _elements = Tensor.CountOf(fed);
         _feedShape = Fit(fed);
+        _values = new double[_elements];
+        _transposed = definition.Layout is SampleLayout.NhwcToNchw or SampleLayout.NchwToNhwc ? new double[_elements] : [];
+        _bytes = Windows == 1 ? new byte[input.Type.ByteLength(_elements)] : null;
     }
 
     public ArrayFile Array { get; }
 
     public long Windows { get; }
 
-    /// <summary>The tensor of one window of a stored sample.</summary>
+    /// <summary>The tensor of one window of a stored sample. Where there is only one window its memory is the next sample's too.</summary>
     public Tensor Feed(ReadOnlySpan<byte> stored, long window, int index)
     {
         var size = Array.Type.Bits() / 8;
-        var values = new double[_elements];
         // A window may begin before the first entry: what lies there is 0.
+        _values.AsSpan().Clear();
         var start = _window is null ? 0 : ((window * _window.Step) - _window.PadBefore) * _entry;
-        var read = values.AsSpan((int)Math.Clamp(-start, 0, _elements));
+        var read = _values.AsSpan((int)Math.Clamp(-start, 0, _elements));
         Decode(stored.Slice((int)(Math.Max(0, start) * size), read.Length * size), Array.Type, read);
         Scale(read);
-        if (_definition.Layout is SampleLayout.NhwcToNchw or SampleLayout.NchwToNhwc)
-            values = Transpose(values);
-        return Write(values, _input, _feedShape, $"Sample {index} of {Array.Label} holds");
+        return Write(Arranged(), _bytes ?? new byte[_input.Type.ByteLength(_elements)], _input, _feedShape, () => $"Sample {index} of {Array.Label} holds");
     }
 
     /// <summary>A tensor for an input in which each element is the same; extents that are free are 1.</summary>
@@ -84,15 +90,14 @@ internal sealed class SampleFeeder
             throw DatasetErrors.Invalid($"The network's input {input} takes more than {ArrayFile.MaximumSampleBytes >> 20} MiB, the most that is fed.");
         var values = new double[Tensor.CountOf(shape)];
         System.Array.Fill(values, value);
-        return Write(values, input, shape, "The dataset gives the value");
+        return Write(values, new byte[bytes], input, shape, () => "The dataset gives the value");
     }
 
-    private static Tensor Write(double[] values, SampleInput input, ReadOnlySpan<long> shape, string holder)
+    private static Tensor Write(double[] values, byte[] bytes, SampleInput input, ReadOnlySpan<long> shape, Func<string> holder)
     {
-        var bytes = new byte[input.Type.ByteLength(values.Length)];
         var unfit = Writer(input.Type)!(values, bytes);
         return unfit < 0 ? Tensor.FromBytes(input.Type, shape, bytes)
-            : throw DatasetErrors.Invalid($"{holder} {values[unfit].ToString("R", CultureInfo.InvariantCulture)}, which does not fit the network's input {input}.");
+            : throw DatasetErrors.Invalid($"{holder()} {values[unfit].ToString("R", CultureInfo.InvariantCulture)}, which does not fit the network's input {input}.");
     }
 
     private static void RefuseNoNumber(SampleInput input)
@@ -132,21 +137,23 @@ internal sealed class SampleFeeder
         }
     }
 
-    private double[] Transpose(double[] values)
+    /// <summary>The values in the order that the network wants.</summary>
+    private double[] Arranged()
     {
-        var result = new double[values.Length];
-        var pixels = _channels == 0 ? 0 : values.Length / _channels;
+        if (_transposed.Length == 0)
+            return _values;
+        var pixels = _values.Length / _channels;
         for (var pixel = 0; pixel < pixels; pixel++)
         {
             for (var channel = 0; channel < _channels; channel++)
             {
                 if (_definition.Layout == SampleLayout.NhwcToNchw)
-                    result[(channel * pixels) + pixel] = values[(pixel * _channels) + channel];
+                    _transposed[(channel * pixels) + pixel] = _values[(pixel * _channels) + channel];
                 else
-                    result[(pixel * _channels) + channel] = values[(channel * pixels) + pixel];
+                    _transposed[(pixel * _channels) + channel] = _values[(channel * pixels) + pixel];
             }
         }
-        return result;
+        return _transposed;
     }
 
     /// <summary>The shape to feed: the input's own, with a batch of 1 and other free extents taken from the sample.</summary>
