@@ -30,7 +30,7 @@ public sealed class DatasetTests : IDisposable
         _folder.Write("y.npy", ArrayWriter.Npy<long>("<i8", [2], 7, -1));
         _folder.Write("dataset.yaml", "inputs:\n  input: { file: x.npy, layout: NHWC->NCHW, scale: 0.5, offset: -1 }\nlabels: y.npy\n");
         var bound = Dataset.Open(_folder.Path).Bind([Input("input", "N", 3, 1, 2)]);
-        var samples = bound.Samples().Select(s => (s.Index, s.Label, Feed: s.Feeds.Single()[0])).ToArray();
+        var samples = bound.Samples().Select(s => (s.Index, s.Label, Feed: s.Feeds.Single().Copy()[0])).ToArray();
         Assert.Equal((2, true, 1L), (bound.Count, bound.HasLabels, bound.FeedsPerSample));
         Assert.Equal([(0, 7L), (1, -1L)], samples.Select(s => (s.Index, s.Label!.Value)));
         Assert.Equal([1, 3, 1, 2], samples[0].Feed.Shape);
