@@ -8,6 +8,20 @@ internal sealed class OrchestratorOptions
 {
     public const string Section = "Orchestrator";
 
+    private const int MostSeconds = 365 * 24 * 3600;
+
+    /// <summary>A step may wait this long for a worker, each time that it does.</summary>
+    [Range(1, MostSeconds)]
+    public double QueueTimeoutSeconds { get; set; } = 24 * 3600;
+
+    /// <summary>One attempt at a step may run this long.</summary>
+    [Range(1, MostSeconds)]
+    public double AttemptTimeoutSeconds { get; set; } = 24 * 3600;
+
+    /// <summary>A whole run may take this long, from its acceptance or its last resumption.</summary>
+    [Range(1, MostSeconds)]
+    public double TotalTimeoutSeconds { get; set; } = 7 * 24 * 3600;
+
     /// <summary>A lease lasts this long from the claim and from each heartbeat.</summary>
     [Range(1, 3600)]
     public double LeaseSeconds { get; set; } = 60;
@@ -32,8 +46,19 @@ internal sealed class OrchestratorOptions
     public int MaxDeaths { get; set; } = 10;
 
     /// <summary>Pause before the second attempt; doubles with each further one.</summary>
-    [Range(0, 600)]
+    [Range(0, 3600)]
     public double RetrySeconds { get; set; } = 1;
+
+    /// <summary>The longest pause between attempts, and between offers that nobody claims; a step whose first pause is longer keeps to that.</summary>
+    [Range(0, 3600)]
+    public double LongestRetrySeconds { get; set; } = 60;
+
+    /// <summary>The part of a pause between attempts that may be left out, so that what failed together is not tried again together.</summary>
+    [Range(0, 1)]
+    public double RetryJitter { get; set; } = 0.2;
+
+    /// <summary>Codes of failures after which no step is tried again.</summary>
+    public string[] NotRetried { get; set; } = [];
 
     /// <summary>An instance that has not announced itself for this long is gone.</summary>
     [Range(1, 600)]

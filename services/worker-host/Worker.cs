@@ -89,7 +89,8 @@ internal sealed class Worker : IDisposable
             _log.LogWarning("{Uses} {Version} is offered here, and this worker does not have it; another may.", offer.Uses, offer.Version);
             return;
         }
-        var patience = offer.ExpiresAt - _time.GetUtcNow();
+        // By a length and not by a moment: this clock may not be that of the orchestrator.
+        var patience = offer.ClaimWithin ?? offer.ExpiresAt - _time.GetUtcNow();
         if (patience <= TimeSpan.Zero || IsStopping || !await _slots.WaitAsync(patience, cancellation))
             return;
         var handedOver = false;
@@ -107,10 +108,10 @@ internal sealed class Worker : IDisposable
     }
 
     /// <summary>Stops an attempt if it runs here.</summary>
-    public void Cancel(Guid run, long fence)
+    public void Cancel(CancelAttempt order)
     {
-        if (_running.TryGetValue((run, fence), out var running))
-            running.Attempt.Stop(StopReason.Cancelled);
+        if (_running.TryGetValue((order.RunId, order.Fence), out var running))
+            running.Attempt.Stop(order.Reason == StopReasons.Timeout ? StopReason.TimedOut : StopReason.Cancelled);
     }
 
     /// <summary>Takes nothing more and ends what runs; the orchestrator gives it to others.</summary>

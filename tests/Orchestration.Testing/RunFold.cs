@@ -176,6 +176,17 @@ internal sealed class RunFold
 
     private void Fail(RunEvent entry, StepFailed failed)
     {
+        if (failed.Fence == 0)
+        {
+            // It failed while it waited for a worker.
+            if (Find(entry, failed.Step) is not { } waiting)
+                return;
+            if (waiting.State != StepStates.Pending || failed.WillRetry)
+                Broken(Invariants.EventsFold, $"event {entry.Sequence} fails a step without an attempt that is {waiting.State}", failed.Step);
+            waiting.State = StepStates.Failed;
+            waiting.Failure = failed.Failure;
+            return;
+        }
         if (Newest(entry, failed.Step, failed.Fence, AttemptStates.Running) is not ({ } step, { } attempt))
             return;
         attempt.End(AttemptStates.Failed, entry.At);
@@ -201,7 +212,7 @@ internal sealed class RunFold
     private void Fail(RunEvent entry, RunFailed failed, (int Step, double Progress, string? Activity)? lostLast)
     {
         // Losses that use a step's attempts up have no step.failed: the run's failure says it, with the loss right before.
-        if (!Steps.Values.Any(s => s.State == StepStates.Failed))
+        if (failed.Failure.Code != "total-timeout" && !Steps.Values.Any(s => s.State == StepStates.Failed))
         {
             if (lostLast is { } lost && (failed.Step is null ? Steps[lost.Step].EvaluatesAfter is not null : failed.Step == lost.Step))
             {

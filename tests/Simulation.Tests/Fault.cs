@@ -57,6 +57,15 @@ internal enum Fault
     /// <summary>An attempt finds the user's model or options wrong.</summary>
     AttemptRejected,
 
+    /// <summary>A step waits too long for a worker.</summary>
+    QueueTimedOut,
+
+    /// <summary>An attempt runs too long.</summary>
+    AttemptTimedOut,
+
+    /// <summary>A run takes too long.</summary>
+    RunTimedOut,
+
     /// <summary>A run is submitted again.</summary>
     RunResubmitted,
 

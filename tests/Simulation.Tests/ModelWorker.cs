@@ -61,7 +61,7 @@ internal sealed class ModelWorker(Simulation simulation, string kind, int number
     /// <summary>An offer arrives.</summary>
     public void Take(StepOffer offer) => Later(TimeSpan.Zero, () =>
     {
-        if (offer.ExpiresAt <= Schedule.Now || _works.Count + _claiming >= slots)
+        if (_works.Count + _claiming >= slots)
             return;
         _claiming++;
         Claim(offer, ClaimTries);
@@ -70,7 +70,11 @@ internal sealed class ModelWorker(Simulation simulation, string kind, int number
     /// <summary>An order to stop arrives.</summary>
     public void Stop(CancelAttempt order) => Later(TimeSpan.Zero, () =>
     {
-        if (_works.TryGetValue((order.RunId, order.Fence), out var work))
+        if (!_works.TryGetValue((order.RunId, order.Fence), out var work))
+            return;
+        if (order.Reason == StopReasons.Timeout)
+            Drop(work);
+        else
             Stop(work);
     });
 
@@ -248,7 +252,7 @@ internal sealed class ModelWorker(Simulation simulation, string kind, int number
         _works.Remove((work.Offer.RunId, work.Offer.Fence));
     }
 
-    private bool LeaseIsOver(Work work) => Schedule.Now - work.LeasedSince > work.Granted.Lease;
+    private bool LeaseIsOver(Work work) => work.Granted.Waits ? Schedule.Now - work.Began > work.Granted.Limit : Schedule.Now - work.LeasedSince > work.Granted.Lease;
 
     private FailAttempt Failed(Work work, Failure failure) => new()
     {
@@ -261,6 +265,8 @@ internal sealed class ModelWorker(Simulation simulation, string kind, int number
         public StepOffer Offer { get; } = offer;
 
         public AttemptGranted Granted { get; } = granted;
+
+        public DateTimeOffset Began { get; } = leasedSince;
 
         public DateTimeOffset LeasedSince { get; set; } = leasedSince;
 

@@ -1,5 +1,6 @@
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestration.Testing;
+using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Simulation.Tests.Bus;
 
 namespace TinyMLaaS.Simulation.Tests;
@@ -95,6 +96,13 @@ internal sealed class Network(Simulation simulation)
                         simulation.Count(Fault.MessageOvertaken);
                     _newest[about] = Math.Max(order, _newest.GetValueOrDefault(about));
                 }
+                // Said again until it is handled, so it counts where it arrives.
+                if (message.Content is QueueExpired)
+                    simulation.Count(Fault.QueueTimedOut);
+                else if (message.Content is AttemptExpired)
+                    simulation.Count(Fault.AttemptTimedOut);
+                else if (message.Content is RunExpired)
+                    simulation.Count(Fault.RunTimedOut);
                 return simulation.DeliverAsync(message);
         }
     }

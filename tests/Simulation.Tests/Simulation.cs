@@ -51,6 +51,9 @@ internal sealed class Simulation : IDisposable
             ["Orchestrator:SilenceSeconds"] = "30",
             ["Orchestrator:OfferSeconds"] = Schedule.Random.Next(2, 8).ToString(CultureInfo.InvariantCulture),
             ["Orchestrator:MaxAttempts"] = Schedule.Random.Next(2, 6).ToString(CultureInfo.InvariantCulture),
+            ["Orchestrator:QueueTimeoutSeconds"] = Schedule.Random.Next(10, 300).ToString(CultureInfo.InvariantCulture),
+            ["Orchestrator:AttemptTimeoutSeconds"] = Schedule.Random.Next(8, 60).ToString(CultureInfo.InvariantCulture),
+            ["Orchestrator:TotalTimeoutSeconds"] = Schedule.Random.Next(40, 600).ToString(CultureInfo.InvariantCulture),
             ["Orchestrator:MaxDeaths"] = Schedule.Random.Next(2, 6).ToString(CultureInfo.InvariantCulture),
         };
         Workers = [.. Enumerable.Range(1, Schedule.Random.Next(1, 4)).Select(i => new ModelWorker(this, "compiler", i, Schedule.Random.Next(1, 3))), new ModelWorker(this, "installer", 1, 1)];
@@ -247,6 +250,19 @@ internal sealed class Simulation : IDisposable
             Cache = Schedule.Chance(0.3),
             Priority = Schedule.Random.Next(3),
             Seed = Schedule.Random.Next(3),
+        };
+        run = run with
+        {
+            Pipeline = run.Pipeline with
+            {
+                Timeouts = Schedule.Chance(0.3) ? new RunTimeouts { Queue = $"{Schedule.Random.Next(5, 60)}s", Total = $"{Schedule.Random.Next(30, 200)}s" } : null,
+                Steps = [.. run.Pipeline.Steps.Select(s => s with
+                {
+                    OnLeaseLost = Schedule.Pick(new[] { null, LeaseLossPolicies.Retry, LeaseLossPolicies.Wait, LeaseLossPolicies.Fail }),
+                    Timeouts = Schedule.Chance(0.3) ? new StepTimeouts { Attempt = $"{Schedule.Random.Next(5, 40)}s", Heartbeat = $"{Schedule.Random.Next(5, 20)}s" } : null,
+                    Retry = Schedule.Chance(0.3) ? new StepRetry { Attempts = Schedule.Random.Next(1, 5), Backoff = "2s", NotOn = Schedule.Chance(0.3) ? ["worker-error"] : [] } : null,
+                })],
+            },
         };
         run = Schedule.Chance(0.35) ? run.Evaluated() : run;
         Store.Put(run.Tenant, ArtifactKinds.Onnx, "the model");

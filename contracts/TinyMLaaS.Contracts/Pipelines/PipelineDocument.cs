@@ -9,6 +9,9 @@ public sealed record PipelineDocument
     /// <summary>Measured on the input and after every step that yields a runnable network.</summary>
     public PipelineEvaluation? Evaluate { get; init; }
 
+    /// <summary>How long the run and each of its steps may take.</summary>
+    public RunTimeouts? Timeouts { get; init; }
+
     /// <summary>At least one.</summary>
     public required IReadOnlyList<PipelineStep> Steps { get; init; }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace TinyMLaaS.Contracts.Pipelines;
 
@@ -16,4 +17,14 @@ public sealed record PipelineStep
 
     /// <summary>Docker Swarm placement constraints, e.g. <c>node.labels.gpu == true</c>.</summary>
     public IReadOnlyList<string> Placement { get; init; } = [];
+
+    /// <summary>How long it may take; absent: as the document says.</summary>
+    public StepTimeouts? Timeouts { get; init; }
+
+    /// <summary>When it is tried again; absent: the orchestrator's defaults.</summary>
+    public StepRetry? Retry { get; init; }
+
+    /// <summary>One of <see cref="LeaseLossPolicies"/>; absent: <c>retry</c>.</summary>
+    [JsonPropertyName("on-lease-lost")]
+    public string? OnLeaseLost { get; init; }
 }

@@ -15,7 +15,7 @@ public sealed record RunFailed
     /// <summary>When it happened, UTC.</summary>
     public required DateTimeOffset At { get; init; }
 
-    /// <summary>The step that failed, counting from 1; absent when an evaluation did.</summary>
+    /// <summary>The step that failed, counting from 1; absent when an evaluation did or the time of the whole run was over.</summary>
     public int? Step { get; init; }
 
     /// <summary>Why.</summary>

@@ -17,4 +17,7 @@ public sealed record CancelAttempt
 
     /// <summary>Strictly increases with each attempt; a message with an older fence changes nothing.</summary>
     public required long Fence { get; init; }
+
+    /// <summary>Why: <see cref="StopReasons"/>; absent: <c>cancelled</c>.</summary>
+    public string? Reason { get; init; }
 }

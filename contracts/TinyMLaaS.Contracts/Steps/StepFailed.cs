@@ -1,6 +1,6 @@
 namespace TinyMLaaS.Contracts.Steps;
 
-/// <summary>An attempt failed.</summary>
+/// <summary>An attempt failed, or a step failed while it waited for a worker.</summary>
 public sealed record StepFailed
 {
     /// <summary>Who owns the run.</summary>
@@ -12,10 +12,10 @@ public sealed record StepFailed
     /// <summary>Position in the run: 1..n are the pipeline's steps, n+1+k is the evaluation of the network after step k (k = 0: the input).</summary>
     public required int Step { get; init; }
 
-    /// <summary>Counts the tries at this step from 1.</summary>
+    /// <summary>Counts the tries at this step from 1; 0 when it failed while it waited for a worker.</summary>
     public required int Attempt { get; init; }
 
-    /// <summary>Strictly increases with each attempt; a message with an older fence changes nothing.</summary>
+    /// <summary>Strictly increases with each attempt; 0 when the step failed while it waited for a worker.</summary>
     public required long Fence { get; init; }
 
     /// <summary>Place in the run's event log; starts at 1 and has no gap.</summary>

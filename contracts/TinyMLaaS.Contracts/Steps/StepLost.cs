@@ -24,6 +24,9 @@ public sealed record StepLost
     /// <summary>When it happened, UTC.</summary>
     public required DateTimeOffset At { get; init; }
 
+    /// <summary>Why, stable: <c>offer-expired, queue-timeout, heartbeat-timeout, worker-gone</c>.</summary>
+    public string? Code { get; init; }
+
     /// <summary>Why, for people.</summary>
     public required string Reason { get; init; }
 }

@@ -43,6 +43,9 @@ public sealed record StepOffer
     /// <summary>The run's input and what was done to it so far.</summary>
     public required Recipe Recipe { get; init; }
 
+    /// <summary>An offer that is not claimed within this is withdrawn: the same as <see cref="ExpiresAt"/> for who has another clock.</summary>
+    public TimeSpan? ClaimWithin { get; init; }
+
     /// <summary>An offer that is not claimed by then is withdrawn.</summary>
     public required DateTimeOffset ExpiresAt { get; init; }
 }

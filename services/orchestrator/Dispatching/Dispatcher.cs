@@ -66,7 +66,7 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
 
     private async Task<List<WaitingStep>> WaitingAsync(OrchestratorDbContext database, string worker, CancellationToken cancellation)
     {
-        var now = time.GetUtcNow();
+        var now = await database.ReadClockAsync(time, cancellation);
         return await (
             from step in database.Steps.AsNoTracking()
             join run in database.Runs on step.RunId equals run.CorrelationId

@@ -11,12 +11,14 @@ using TinyMLaaS.Orchestrator.Storage;
 namespace TinyMLaaS.Orchestrator.Dispatching;
 
 /// <summary>
-/// Finds offers and leases that have run out. It only says so: whether that still holds when the message arrives is decided there, so it
+/// Finds what is due: offers, leases, attempts, steps that wait and runs whose time is over. It only says so: whether that still holds when the message arrives is decided there, so it
 /// does no harm to say it twice.
 /// </summary>
 internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<OrchestratorOptions> options, TimeProvider time, ILogger<Sweeper> log)
     : BackgroundService, IHostedLifecycleService
 {
+    private const int Batch = 1000;
+
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(1);
 
     private IReadOnlyList<WorkerGone> _orphans = [];
@@ -64,21 +66,26 @@ internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<Or
     /// <summary>Says what is due now; the number of messages.</summary>
     public async Task<int> SweepAsync(CancellationToken cancellation)
     {
-        var now = time.GetUtcNow();
         await using var scope = scopes.CreateAsyncScope();
-        var due = await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Attempts.AsNoTracking()
+        var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        var now = await database.ReadClockAsync(time, cancellation);
+        var due = await database.Attempts.AsNoTracking()
             .Where(a => (a.State == AttemptStates.Offered || a.State == AttemptStates.Running) && a.DueAt <= now)
             .OrderBy(a => a.DueAt)
-            .Take(1000)
+            .Take(Batch)
             .Select(a => new { a.RunId, a.Fence, a.State })
             .ToListAsync(cancellation);
+        var said = new List<object>();
         foreach (var attempt in due)
-        {
-            if (attempt.State == AttemptStates.Offered)
-                await bus.Publish(new OfferExpired { RunId = attempt.RunId, Fence = attempt.Fence }, cancellation);
-            else
-                await bus.Publish(new LeaseExpired { RunId = attempt.RunId, Fence = attempt.Fence }, cancellation);
-        }
-        return due.Count;
+            said.Add(attempt.State == AttemptStates.Offered ? new OfferExpired { RunId = attempt.RunId, Fence = attempt.Fence } : new LeaseExpired { RunId = attempt.RunId, Fence = attempt.Fence });
+        said.AddRange(await database.Attempts.AsNoTracking().Where(a => a.LimitAt <= now).OrderBy(a => a.LimitAt).Take(Batch)
+            .Select(a => new AttemptExpired { RunId = a.RunId, Fence = a.Fence }).ToListAsync(cancellation));
+        said.AddRange(await database.Steps.AsNoTracking().Where(s => s.QueueLimitAt <= now).OrderBy(s => s.QueueLimitAt).Take(Batch)
+            .Select(s => new QueueExpired { RunId = s.RunId, Step = s.Position }).ToListAsync(cancellation));
+        said.AddRange(await database.Runs.AsNoTracking().Where(r => r.LimitAt <= now).OrderBy(r => r.LimitAt).Take(Batch)
+            .Select(r => new RunExpired { RunId = r.CorrelationId }).ToListAsync(cancellation));
+        foreach (var message in said)
+            await bus.Publish(message, message.GetType(), cancellation);
+        return said.Count;
     }
 }

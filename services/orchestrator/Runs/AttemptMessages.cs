@@ -43,6 +43,33 @@ public sealed record LeaseExpired
     public required long Fence { get; init; }
 }
 
+/// <summary>From the sweeper: a step has waited too long for a worker.</summary>
+public sealed record QueueExpired
+{
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+
+    /// <summary>Position of the step.</summary>
+    public required int Step { get; init; }
+}
+
+/// <summary>From the sweeper: an attempt has run too long.</summary>
+public sealed record AttemptExpired
+{
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+
+    /// <summary>The attempt's fence.</summary>
+    public required long Fence { get; init; }
+}
+
+/// <summary>From the sweeper: the time of a whole run is over.</summary>
+public sealed record RunExpired
+{
+    /// <summary>The run.</summary>
+    public required Guid RunId { get; init; }
+}
+
 /// <summary>Whoever had the attempt has left, or died with the process that was here before.</summary>
 public sealed record WorkerGone
 {

@@ -26,10 +26,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>What is kept of one step's log.</summary>
     public const int LogLimitBytes = 64 * 1024;
 
-    /// <summary>Longest back-off between attempts and between offers that nobody claims.</summary>
-    private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
-
     private const int LongestLogLine = 2000;
+
+    private const string HeartbeatTimeout = "heartbeat-timeout";
 
     /// <summary>A request that is repeated comes soon; a run that is resumed for ever must not grow for ever.</summary>
     private const int ResumeKeysKept = 32;
@@ -53,6 +52,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public DateTimeOffset? StartedAt { get; set; }
 
     public DateTimeOffset? EndedAt { get; set; }
+
+    /// <summary>When the time of the whole run is over; null when it has ended or is ending.</summary>
+    public DateTimeOffset? LimitAt { get; private set; }
 
     public Failure? Failure { get; set; }
 
@@ -102,15 +104,17 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>True once nothing is left to do and nothing failed.</summary>
     public bool IsComplete => Steps.All(s => s.State is StepStates.Succeeded or StepStates.Skipped);
 
-    public bool HasFailedStep => Steps.Any(s => s.State == StepStates.Failed);
+    /// <summary>True once a step failed for good or the time of the run was over.</summary>
+    public bool HasFailed => Failure is not null;
 
     public bool HasActiveAttempt => Steps.Any(s => s.Active is not null);
 
     public RunStep? Step(int position) => Steps.SingleOrDefault(s => s.Position == position);
 
     /// <summary>Lays out the steps and the evaluations.</summary>
-    public void Accept(DateTimeOffset now)
+    public void Accept(DateTimeOffset now, OrchestratorOptions options)
     {
+        LimitAt = now + StepPolicy.TotalOf(this, options);
         var datasets = Submission.Datasets.ToDictionary(d => d.Name, StringComparer.Ordinal);
         for (var i = 0; i < Count; i++)
         {
@@ -147,14 +151,14 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             }
         }
         Record("run.accepted", now, sequence => new RunAccepted { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now });
-        MarkReady(now);
+        MarkReady(now, options);
     }
 
     /// <summary>Steps that wait for nothing but a worker.</summary>
     public IEnumerable<RunStep> Waiting => Steps.Where(s => s.State == StepStates.Pending && s.ReadyAt is not null).OrderBy(s => s.Position);
 
     /// <summary>What a worker would be offered for a step whose input is there.</summary>
-    public StepOffer DescribeOffer(RunStep step, string version, int attempt, long fence, DateTimeOffset expires) => new()
+    public StepOffer DescribeOffer(RunStep step, string version, int attempt = 0, long fence = 0, DateTimeOffset expires = default, TimeSpan? claimWithin = null) => new()
     {
         Tenant = Tenant,
         RunId = CorrelationId,
@@ -169,6 +173,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         Seed = Submission.Seed,
         Recipe = RecipeBefore(step),
         ExpiresAt = expires,
+        ClaimWithin = claimWithin,
     };
 
     /// <summary>Writes an attempt down and offers it to a pool.</summary>
@@ -192,7 +197,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         step.State = StepStates.Offered;
         step.Progress = 0;
         step.Activity = null;
-        Outgoing.Add(new Outgoing(DescribeOffer(step, step.Version!, attempt.Number, attempt.Fence, attempt.DueAt), message.Queue));
+        Outgoing.Add(new Outgoing(DescribeOffer(step, step.Version!, attempt.Number, attempt.Fence, attempt.DueAt, options.OfferFor), message.Queue));
         Record("step.offered", now, sequence => new StepOffered
         {
             Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
@@ -206,7 +211,15 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         if (Find(message.Step, message.Fence) is not ({ } step, { } attempt))
             return StaleFence(message.Fence);
-        var granted = new AttemptGranted { Fence = attempt.Fence, Lease = options.Lease, HeartbeatEvery = options.HeartbeatEvery };
+        var policy = StepPolicy.Of(this, step, options);
+        var granted = new AttemptGranted
+        {
+            Fence = attempt.Fence,
+            Lease = policy.Lease,
+            HeartbeatEvery = policy.HeartbeatEvery,
+            Limit = policy.Attempt,
+            Waits = policy.OnLeaseLost == LeaseLossPolicies.Wait,
+        };
         // The answer to the first claim may have been lost: the same worker asks again and gets the same answer.
         if (attempt.State == AttemptStates.Running && attempt.Worker == message.Worker)
             return granted;
@@ -215,9 +228,11 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         attempt.State = AttemptStates.Running;
         attempt.Worker = message.Worker;
         attempt.StartedAt = now;
-        attempt.DueAt = now + options.Lease;
+        attempt.DueAt = now + policy.Lease;
+        attempt.LimitAt = now + policy.Attempt;
         step.State = StepStates.Running;
         step.StartedAt = now;
+        step.QueueLimitAt = null;
         step.Unclaimed = 0;
         if (StartedAt is null)
         {
@@ -237,21 +252,10 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
             return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
-        attempt.DueAt = now + options.Lease;
+        attempt.DueAt = now + StepPolicy.Of(this, step, options).Lease;
         AppendLog(step, message.Log);
         var progress = Math.Clamp(message.Progress, 0, 1);
-        if (progress != step.Progress || message.Activity != step.Activity)
-        {
-            step.Progress = progress;
-            step.Activity = message.Activity;
-            Record("step.progressed", now, sequence => new StepProgressed
-            {
-                Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
-                Progress = progress,
-                Activity = message.Activity,
-                Metrics = message.Metrics,
-            });
-        }
+        Progress(step, attempt, progress, message.Activity, message.Metrics, now);
         return new HeartbeatReply { Verdict = HeartbeatVerdicts.Continue };
     }
 
@@ -265,7 +269,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     }
 
     /// <summary>Makes the result of an attempt the result of its step; <see cref="AttemptCommitted"/> or <see cref="AttemptRefused"/>.</summary>
-    public object Complete(CompleteAttempt message, DateTimeOffset now)
+    public object Complete(CompleteAttempt message, DateTimeOffset now, OrchestratorOptions options)
     {
         if (Find(message.Step, message.Fence) is not ({ } step, { } attempt))
             return StaleFence(message.Fence);
@@ -285,12 +289,12 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             Report = message.Report,
             Metrics = step.Metrics,
         });
-        MarkReady(now);
+        MarkReady(now, options);
         return new AttemptCommitted { Fence = attempt.Fence };
     }
 
     /// <summary>Takes the result of a step from the cache; no attempt is made.</summary>
-    public void CompleteFromCache(RunStep step, StepCacheEntry entry, DateTimeOffset now)
+    public void CompleteFromCache(RunStep step, StepCacheEntry entry, DateTimeOffset now, OrchestratorOptions options)
     {
         step.Cached = true;
         Succeed(step, entry.Outputs, entry.Report, entry.Metrics, now);
@@ -299,7 +303,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Sequence = sequence, At = now, Outputs = entry.Outputs, Report = entry.Report,
             Metrics = entry.Metrics,
         });
-        MarkReady(now);
+        MarkReady(now, options);
     }
 
     /// <summary>Ends an attempt as failed; <see cref="AttemptCommitted"/> or <see cref="AttemptRefused"/>.</summary>
@@ -311,16 +315,8 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             return new AttemptCommitted { Fence = attempt.Fence };
         if (attempt.State != AttemptStates.Running || attempt.Worker != message.Worker)
             return LeaseLost(attempt, message.Worker);
-        End(attempt, AttemptStates.Failed, now);
-        attempt.Failure = message.Failure;
-        attempt.Counted = true;
         AppendLog(step, message.Log);
-        var retry = message.Failure.Retryable && MayRetry(step, options);
-        if (retry)
-            TryAgain(step, now, RetryPause(step, options));
-        else
-            FailForGood(step, message.Failure, now);
-        RecordFailed(step, attempt, message.Failure, retry, now);
+        Fail(step, attempt, message.Failure, now, options);
         return new AttemptCommitted { Fence = attempt.Fence };
     }
 
@@ -331,9 +327,61 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             return;
         step.Unclaimed++;
         // The first offers may have met a worker at a bad moment; after that the pool does not take offers, and asking more often helps nobody.
-        var pause = step.Unclaimed < 3 ? TimeSpan.Zero : Bounded(options.OfferFor, step.Unclaimed - 3);
-        Lose(step, attempt, "nobody claimed the offer in time", counted: false, now);
-        TryAgain(step, now, pause);
+        var pause = step.Unclaimed < 3 ? TimeSpan.Zero : StepPolicy.Doubled(options.OfferFor, step.Unclaimed - 3, TimeSpan.FromSeconds(options.LongestRetrySeconds));
+        Lose(step, attempt, "offer-expired", "nobody claimed the offer in time", counted: false, now);
+        // It waits for a worker all the time, offered or not.
+        step.TryAgain(now, pause);
+    }
+
+    /// <summary>Ends a step that has waited too long for a worker.</summary>
+    public void ExpireQueue(QueueExpired message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Step(message.Step) is not { State: StepStates.Pending or StepStates.Offered, QueueLimitAt: { } limit } step || limit > now)
+            return;
+        if (step.Active is { } offered)
+        {
+            Lose(step, offered, "queue-timeout", "the step has waited too long for a worker", counted: false, now);
+            step.TryAgain(now, TimeSpan.Zero);
+        }
+        var waited = Durations.Write(StepPolicy.Of(this, step, options).Queue);
+        var failure = new Failure
+        {
+            Code = "queue-timeout",
+            Message = $"{Name(step)} has waited {waited} for a worker of kind '{step.Worker}' and none has taken it. Start one, or give it more slots, and resume the run; or submit it with a longer timeouts.queue than {waited}.",
+            Retryable = true,
+        };
+        FailForGood(step, failure, now);
+        RecordFailed(step, attempt: null, failure, willRetry: false, now);
+    }
+
+    /// <summary>Ends an attempt that has run too long, and tells its worker to stop.</summary>
+    public void ExpireAttempt(AttemptExpired message, DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (Find(message.Fence) is not ({ } step, { State: AttemptStates.Running, LimitAt: { } limit } attempt) || limit > now)
+            return;
+        var most = Durations.Write(StepPolicy.Of(this, step, options).Attempt);
+        Outgoing.Add(new Outgoing(StopOrder(step, attempt, StopReasons.Timeout)));
+        Fail(step, attempt, new Failure
+        {
+            Code = "attempt-timeout",
+            Message = $"Attempt {attempt.Number} at {Name(step)} was stopped after {most}. If it needs longer, submit the run with a longer timeouts.attempt than {most}; if it does not, look at its log.",
+            Retryable = true,
+        }, now, options);
+    }
+
+    /// <summary>Fails a run whose time is over.</summary>
+    public void ExpireRun(DateTimeOffset now, OrchestratorOptions options)
+    {
+        if (LimitAt is not { } limit || limit > now)
+            return;
+        var most = Durations.Write(StepPolicy.TotalOf(this, options));
+        var open = Steps.Where(s => !s.IsTerminal).OrderBy(s => s.Position).FirstOrDefault();
+        Failure = new Failure
+        {
+            Code = "total-timeout",
+            Message = $"The run was stopped after {most}{(open is null ? "" : $", when {Name(open)} was {open.State}")}. Resume it to go on for another {most}, or submit it with a longer timeouts.total.",
+            Retryable = true,
+        };
     }
 
     /// <summary>Ends an attempt whose lease ran out.</summary>
@@ -341,16 +389,25 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         if (Find(message.Fence) is not ({ } step, { State: AttemptStates.Running } attempt) || attempt.DueAt > now)
             return;
-        Lose(step, attempt, $"worker {attempt.Worker} stopped sending heartbeats", counted: true, now);
-        if (MayRetry(step, options))
+        var policy = StepPolicy.Of(this, step, options);
+        if (policy.OnLeaseLost == LeaseLossPolicies.Wait && attempt.LimitAt is { } end && end > now)
         {
-            TryAgain(step, now, RetryPause(step, options));
+            // A heartbeat renews the lease, and a result counts, as long as nobody else has begun.
+            attempt.DueAt = end;
+            Progress(step, attempt, step.Progress, $"waiting for {attempt.Worker}, which sends no heartbeats, until {end.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC", new Dictionary<string, double>(), now);
             return;
         }
+        Lose(step, attempt, HeartbeatTimeout, $"worker {attempt.Worker} stopped sending heartbeats", counted: true, now);
+        if (policy.OnLeaseLost != LeaseLossPolicies.Fail && policy.Retries(step, HeartbeatTimeout))
+        {
+            AwaitWorker(step, now, policy.PauseAfter(step, attempt.Fence), policy);
+            return;
+        }
+        var silent = Durations.Write(policy.Lease);
         FailForGood(step, new Failure
         {
-            Code = "attempts-lost",
-            Message = $"{step.Uses} was tried {step.Tries} times and the last worker ({attempt.Worker}) stopped sending heartbeats. Look at the log of that worker: it may have run out of memory.",
+            Code = HeartbeatTimeout,
+            Message = $"{Name(step)} was tried {step.Tries} times, and its last worker ({attempt.Worker}) has sent no heartbeat for {silent}. Look at the log of that worker: it may have run out of memory. Then resume the run, or submit it with a longer timeouts.heartbeat than {silent}.",
             Retryable = true,
         }, now);
     }
@@ -363,38 +420,47 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         if (Find(message.Fence) is not ({ } step, { IsActive: true } attempt))
             return;
-        if (message.Died && attempt.State == AttemptStates.Running)
+        var ran = attempt.State == AttemptStates.Running;
+        if (message.Died && ran)
             step.Deaths++;
-        Lose(step, attempt, "its worker ended", counted: false, now);
+        Lose(step, attempt, "worker-gone", "its worker ended", counted: false, now);
         if (step.Deaths < options.MaxDeaths)
         {
-            TryAgain(step, now, TimeSpan.Zero);
+            if (ran)
+                AwaitWorker(step, now, TimeSpan.Zero, StepPolicy.Of(this, step, options));
+            else
+                step.TryAgain(now, TimeSpan.Zero);
             return;
         }
         FailForGood(step, new Failure
         {
             Code = "process-died",
-            Message = $"The process died {step.Deaths} times while {step.Uses} ran, so it is not tried again. Look at the log and at the memory of the machine, then submit the run again.",
+            Message = $"The process died {step.Deaths} times while {step.Uses} ran, so it is not tried again. Look at the log and at the memory of the machine, then resume the run.",
             Retryable = true,
         }, now);
     }
 
     /// <summary>Ends whatever has not started and tells the workers to stop the rest.</summary>
-    public void Cancel(string? reason, DateTimeOffset now)
+    public void Cancel(string? reason, DateTimeOffset now, OrchestratorOptions options)
     {
         CancelReason = reason;
+        LimitAt = null;
         Record("run.cancelling", now, sequence => new RunCancelling { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Reason = reason });
         foreach (var step in Steps.Where(s => !s.IsTerminal))
         {
             if (step.Active is { State: AttemptStates.Running } running)
             {
-                Outgoing.Add(new Outgoing(StopOrder(step, running)));
+                Outgoing.Add(new Outgoing(StopOrder(step, running, StopReasons.Cancelled)));
+                // From here on only the lease bounds it, also where it was to be waited for.
+                running.LimitAt = null;
+                var lease = StepPolicy.Of(this, step, options).Lease;
+                if (running.DueAt > now + lease)
+                    running.DueAt = now + lease;
                 continue;
             }
             if (step.Active is { } offered)
                 End(offered, AttemptStates.Cancelled, now);
-            step.State = StepStates.Cancelled;
-            step.EndedAt = now;
+            step.End(StepStates.Cancelled, now);
         }
     }
 
@@ -402,8 +468,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public bool IsResumed(string? key) => (key is not null && ResumeKeys.Contains(key)) || (Resumptions > 0 && PublicState is RunStates.Accepted or RunStates.Running);
 
     /// <summary>Goes on after the end: what has succeeded stays, and every other step gets its tries anew. Their history and the order of fences go on.</summary>
-    public void Resume(string? key, DateTimeOffset now)
+    public void Resume(string? key, DateTimeOffset now, OrchestratorOptions options)
     {
+        LimitAt = now + StepPolicy.TotalOf(this, options);
         EndedAt = null;
         Failure = null;
         FailedStep = null;
@@ -418,7 +485,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         {
             Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Step = again.FirstOrDefault(s => !s.IsEvaluation)?.Position, Resumption = Resumptions,
         });
-        MarkReady(now);
+        MarkReady(now, options);
     }
 
     /// <summary>An attempt has ended after the end was asked for, in whichever way.</summary>
@@ -426,8 +493,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         End(attempt, state, now);
         AppendLog(step, log);
-        step.State = StepStates.Cancelled;
-        step.EndedAt = now;
+        step.End(StepStates.Cancelled, now);
     }
 
     /// <summary>A running attempt by fence and holder.</summary>
@@ -444,29 +510,30 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>Every step committed.</summary>
     public void EndSucceeded(DateTimeOffset now)
     {
+        LimitAt = null;
         EndedAt = now;
         var output = Step(Count)!.Outputs is [var last, ..] ? last : Submission.Model;
         Record("run.succeeded", now, sequence => new RunSucceeded { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Output = output });
     }
 
-    /// <summary>A step failed for good: the rest is skipped or stopped.</summary>
+    /// <summary>A step failed for good, or the time is over: the rest is skipped or stopped.</summary>
     public void EndFailed(DateTimeOffset now)
     {
+        LimitAt = null;
         EndedAt = now;
         foreach (var step in Steps.Where(s => !s.IsTerminal))
         {
             if (step.Active is { } attempt)
             {
                 if (attempt.State == AttemptStates.Running)
-                    Outgoing.Add(new Outgoing(StopOrder(step, attempt)));
+                    Outgoing.Add(new Outgoing(StopOrder(step, attempt, StopReasons.Cancelled)));
                 End(attempt, AttemptStates.Cancelled, now);
-                step.State = StepStates.Cancelled;
+                step.End(StepStates.Cancelled, now);
             }
             else
             {
-                step.State = StepStates.Skipped;
+                step.End(StepStates.Skipped, now);
             }
-            step.EndedAt = now;
         }
         Record("run.failed", now, sequence => new RunFailed { Tenant = Tenant, RunId = CorrelationId, Sequence = sequence, At = now, Step = FailedStep, Failure = Failure! });
     }
@@ -491,13 +558,58 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         return new AttemptCommitted { Fence = attempt.Fence };
     }
 
-    private void RecordFailed(RunStep step, StepAttempt attempt, Failure failure, bool willRetry, DateTimeOffset now) =>
+    /// <summary>Ends an attempt as failed, and tries again or ends the step.</summary>
+    private void Fail(RunStep step, StepAttempt attempt, Failure failure, DateTimeOffset now, OrchestratorOptions options)
+    {
+        End(attempt, AttemptStates.Failed, now);
+        attempt.Failure = failure;
+        attempt.Counted = true;
+        var policy = StepPolicy.Of(this, step, options);
+        var retry = failure.Retryable && policy.Retries(step, failure.Code);
+        if (retry)
+            AwaitWorker(step, now, policy.PauseAfter(step, attempt.Fence), policy);
+        else
+            FailForGood(step, failure, now);
+        RecordFailed(step, attempt, failure, retry, now);
+    }
+
+    private void RecordFailed(RunStep step, StepAttempt? attempt, Failure failure, bool willRetry, DateTimeOffset now) =>
         Record("step.failed", now, sequence => new StepFailed
         {
-            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt?.Number ?? 0, Fence = attempt?.Fence ?? 0, Sequence = sequence, At = now,
             Failure = failure,
             WillRetry = willRetry,
         });
+
+    private void Progress(RunStep step, StepAttempt attempt, double progress, string? activity, IReadOnlyDictionary<string, double> metrics, DateTimeOffset now)
+    {
+        if (progress == step.Progress && activity == step.Activity)
+            return;
+        step.Progress = progress;
+        step.Activity = activity;
+        Record("step.progressed", now, sequence => new StepProgressed
+        {
+            Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Progress = progress,
+            Activity = activity,
+            Metrics = metrics,
+        });
+    }
+
+    /// <summary>A step by number and transformer, for people.</summary>
+    private static string Name(RunStep step) => step.EvaluatesAfter switch
+    {
+        null => $"step {step.Position} ({step.Uses})",
+        0 => "the evaluation of the input",
+        var after => $"the evaluation after step {after}",
+    };
+
+    /// <summary>Waits for a worker from the end of a pause on.</summary>
+    private static void AwaitWorker(RunStep step, DateTimeOffset now, TimeSpan pause, StepPolicy policy)
+    {
+        step.TryAgain(now, pause);
+        step.QueueLimitAt = step.NotBefore + policy.Queue;
+    }
 
     private static AttemptRefused Refused(string code, string message) => new() { Code = code, Message = message };
 
@@ -543,7 +655,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         })],
     };
 
-    private void MarkReady(DateTimeOffset now)
+    private void MarkReady(DateTimeOffset now, OrchestratorOptions options)
     {
         foreach (var step in Steps.Where(s => s.State == StepStates.Pending && s.ReadyAt is null))
         {
@@ -554,65 +666,43 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             if (step.IsEvaluation && input?.Kind != ArtifactKinds.Onnx)
             {
                 // The step promised a network and made something else: there is nothing to measure.
-                step.State = StepStates.Skipped;
-                step.EndedAt = now;
+                step.End(StepStates.Skipped, now);
             }
             else if (input is not null)
             {
                 step.ReadyAt = now;
-                step.NotBefore = now;
+                AwaitWorker(step, now, TimeSpan.Zero, StepPolicy.Of(this, step, options));
             }
         }
     }
 
     private static void Succeed(RunStep step, IReadOnlyList<ArtifactRef> outputs, ArtifactRef report, IReadOnlyDictionary<string, double> metrics, DateTimeOffset now)
     {
-        step.State = StepStates.Succeeded;
+        step.End(StepStates.Succeeded, now);
         step.Outputs = outputs;
         step.Report = report;
         step.Metrics = metrics;
         step.Progress = 1;
         step.Activity = null;
         step.StartedAt ??= now;
-        step.EndedAt = now;
-    }
-
-    private static bool MayRetry(RunStep step, OrchestratorOptions options) => step.Tries < options.MaxAttempts;
-
-    private static TimeSpan RetryPause(RunStep step, OrchestratorOptions options) =>
-        Bounded(TimeSpan.FromSeconds(options.RetrySeconds), step.Tries - 1);
-
-    private static TimeSpan Bounded(TimeSpan first, int doublings)
-    {
-        var pause = first * Math.Pow(2, Math.Clamp(doublings, 0, 20));
-        return pause < LongestPause ? pause : LongestPause;
-    }
-
-    private static void TryAgain(RunStep step, DateTimeOffset now, TimeSpan pause)
-    {
-        step.State = StepStates.Pending;
-        step.StartedAt = null;
-        step.NotBefore = now + pause;
-        step.Progress = 0;
-        step.Activity = null;
     }
 
     private void FailForGood(RunStep step, Failure failure, DateTimeOffset now)
     {
-        step.State = StepStates.Failed;
+        step.End(StepStates.Failed, now);
         step.Failure = failure;
-        step.EndedAt = now;
         Failure = failure;
         FailedStep = step.IsEvaluation ? null : step.Position;
     }
 
-    private void Lose(RunStep step, StepAttempt attempt, string reason, bool counted, DateTimeOffset now)
+    private void Lose(RunStep step, StepAttempt attempt, string code, string reason, bool counted, DateTimeOffset now)
     {
         End(attempt, AttemptStates.Lost, now);
         attempt.Counted = counted;
         Record("step.lost", now, sequence => new StepLost
         {
             Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Sequence = sequence, At = now,
+            Code = code,
             Reason = reason,
         });
     }
@@ -621,11 +711,12 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         attempt.State = state;
         attempt.EndedAt = now;
+        attempt.LimitAt = null;
     }
 
-    private CancelAttempt StopOrder(RunStep step, StepAttempt attempt) => new()
+    private CancelAttempt StopOrder(RunStep step, StepAttempt attempt, string reason) => new()
     {
-        Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence,
+        Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Reason = reason,
     };
 
     private void AppendLog(RunStep step, IReadOnlyList<string> lines)
@@ -678,9 +769,11 @@ internal sealed class PipelineRunConfiguration : IEntityTypeConfiguration<Pipeli
         builder.Ignore(r => r.IsTerminal);
         builder.Ignore(r => r.PublicState);
         builder.Ignore(r => r.IsComplete);
-        builder.Ignore(r => r.HasFailedStep);
+        builder.Ignore(r => r.HasFailed);
         builder.Ignore(r => r.HasActiveAttempt);
         builder.Ignore(r => r.Waiting);
+        // What the sweeper asks for: runs whose time is over.
+        builder.HasIndex(r => r.LimitAt);
         // The list of a tenant's runs, newest first, page by page.
         builder.HasIndex(r => new { r.Tenant, r.AcceptedAt, r.CorrelationId });
         builder.HasMany(r => r.Steps).WithOne().HasForeignKey(s => s.RunId).OnDelete(DeleteBehavior.Cascade);

@@ -27,6 +27,9 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(FailAttempt).Fail().Settle(this).Tell(),
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
+            When(QueueExpired).ExpireQueue().Settle(this).Tell(),
+            When(AttemptExpired).ExpireAttempt().Settle(this).Tell(),
+            When(RunExpired).ExpireRun().Settle(this).Tell(),
             When(WorkerGone).LoseWorker().Settle(this).Tell(),
             When(CancelRun).Cancel(this).Tell(),
             When(ResumeRun).AnswerResume());
@@ -40,6 +43,9 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(FailAttempt).Fail().Settle(this).Tell(),
             When(OfferExpired).Withdraw().Tell(),
             When(LeaseExpired).LoseLease().Settle(this).Tell(),
+            When(QueueExpired).ExpireQueue().Settle(this).Tell(),
+            When(AttemptExpired).ExpireAttempt().Settle(this).Tell(),
+            When(RunExpired).ExpireRun().Settle(this).Tell(),
             When(WorkerGone).LoseWorker().Settle(this).Tell(),
             When(CancelRun).Cancel(this).Tell(),
             When(ResumeRun).AnswerResume());
@@ -53,6 +59,9 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(FailAttempt).StopFailed().EndCancelling(this).Tell(),
             Ignore(OfferExpired), // offers were withdrawn when the end was asked for
             When(LeaseExpired).StopExpired().EndCancelling(this).Tell(),
+            Ignore(QueueExpired), // nothing waits any more, and what runs is bounded by its lease
+            Ignore(AttemptExpired),
+            Ignore(RunExpired),
             When(WorkerGone).StopGone().EndCancelling(this).Tell(),
             When(CancelRun).AnswerCancel(),
             When(ResumeRun).AnswerResume());
@@ -68,6 +77,9 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
                 When(FailAttempt).AnswerFailAfterEnd(),
                 Ignore(OfferExpired),
                 Ignore(LeaseExpired),
+                Ignore(QueueExpired),
+                Ignore(AttemptExpired),
+                Ignore(RunExpired),
                 Ignore(WorkerGone),
                 When(CancelRun).AnswerCancel());
         }
@@ -107,6 +119,12 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
     public Event<LeaseExpired> LeaseExpired { get; } = null!;
 
+    public Event<QueueExpired> QueueExpired { get; } = null!;
+
+    public Event<AttemptExpired> AttemptExpired { get; } = null!;
+
+    public Event<RunExpired> RunExpired { get; } = null!;
+
     public Event<WorkerGone> WorkerGone { get; } = null!;
 
     public Event<CancelRun> CancelRun { get; } = null!;
@@ -128,6 +146,9 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
         Event(() => FailAttempt, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.UnknownRun(c.Message.RunId)))); });
         Event(() => OfferExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
         Event(() => LeaseExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
+        Event(() => QueueExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
+        Event(() => AttemptExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
+        Event(() => RunExpired, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
         Event(() => WorkerGone, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.Discard()); });
         Event(() => ResumeRun, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.NothingToResume(c.Message.RunId)))); });
         Event(() => CancelRun, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.UnknownRun(c.Message.RunId)))); });

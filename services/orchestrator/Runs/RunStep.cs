@@ -43,6 +43,9 @@ internal sealed class RunStep
     /// <summary>Not offered before this: the pause before another attempt.</summary>
     public DateTimeOffset NotBefore { get; set; }
 
+    /// <summary>When it has waited too long for a worker; null when it does not wait for one.</summary>
+    public DateTimeOffset? QueueLimitAt { get; set; }
+
     /// <summary>Offers in a row that nobody claimed.</summary>
     public int Unclaimed { get; set; }
 
@@ -83,6 +86,23 @@ internal sealed class RunStep
 
     public StepAttempt? Active => Attempts.SingleOrDefault(a => a.IsActive);
 
+    public void End(string state, DateTimeOffset now)
+    {
+        State = state;
+        EndedAt = now;
+        QueueLimitAt = null;
+    }
+
+    /// <summary>Is pending, not to be offered before the end of a pause.</summary>
+    public void TryAgain(DateTimeOffset now, TimeSpan pause)
+    {
+        State = StepStates.Pending;
+        StartedAt = null;
+        NotBefore = now + pause;
+        Progress = 0;
+        Activity = null;
+    }
+
     /// <summary>Is pending as if nothing had been tried, with the history kept.</summary>
     public void BeginAgain()
     {
@@ -111,6 +131,7 @@ internal sealed class RunStepConfiguration : IEntityTypeConfiguration<RunStep>
         builder.Property(s => s.Position).ValueGeneratedNever();
         // What the dispatcher asks for: pending steps whose input is there.
         builder.HasIndex(s => new { s.State, s.ReadyAt });
+        builder.HasIndex(s => s.QueueLimitAt);
         builder.Property(s => s.With).HasJsonColumn();
         builder.Property(s => s.Datasets).HasJsonColumn();
         builder.Property(s => s.Outputs).HasJsonColumn();

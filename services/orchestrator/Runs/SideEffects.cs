@@ -17,7 +17,7 @@ internal static class SideEffects
     public static ResumeRunRefused NothingToResume(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
 
     public static EventActivityBinder<PipelineRun, SubmitRun> Accept(this EventActivityBinder<PipelineRun, SubmitRun> binder) =>
-        binder.Then(c => c.Saga.Accept(Now(c)));
+        binder.Then(c => c.Saga.Accept(Now(c), Settings(c)));
 
     /// <summary>The first event of the log answers a request, however often it is repeated.</summary>
     public static EventActivityBinder<PipelineRun, SubmitRun> AnswerAccepted(this EventActivityBinder<PipelineRun, SubmitRun> binder) =>
@@ -68,7 +68,7 @@ internal static class SideEffects
                 return;
             }
             var before = c.Saga.Sequence;
-            var answer = c.Saga.Complete(c.Message, Now(c));
+            var answer = c.Saga.Complete(c.Message, Now(c), Settings(c));
             if (c.Saga.Sequence != before && c.Saga.Step(c.Message.Step) is { State: StepStates.Succeeded } step)
                 await RememberAsync(c, step);
             await Answer(c, answer);
@@ -83,6 +83,15 @@ internal static class SideEffects
     public static EventActivityBinder<PipelineRun, LeaseExpired> LoseLease(this EventActivityBinder<PipelineRun, LeaseExpired> binder) =>
         binder.Then(c => c.Saga.LoseLease(c.Message, Now(c), Settings(c)));
 
+    public static EventActivityBinder<PipelineRun, QueueExpired> ExpireQueue(this EventActivityBinder<PipelineRun, QueueExpired> binder) =>
+        binder.Then(c => c.Saga.ExpireQueue(c.Message, Now(c), Settings(c)));
+
+    public static EventActivityBinder<PipelineRun, AttemptExpired> ExpireAttempt(this EventActivityBinder<PipelineRun, AttemptExpired> binder) =>
+        binder.Then(c => c.Saga.ExpireAttempt(c.Message, Now(c), Settings(c)));
+
+    public static EventActivityBinder<PipelineRun, RunExpired> ExpireRun(this EventActivityBinder<PipelineRun, RunExpired> binder) =>
+        binder.Then(c => c.Saga.ExpireRun(Now(c), Settings(c)));
+
     public static EventActivityBinder<PipelineRun, WorkerGone> LoseWorker(this EventActivityBinder<PipelineRun, WorkerGone> binder) =>
         binder.Then(c => c.Saga.LoseWorker(c.Message, Now(c), Settings(c)));
 
@@ -91,7 +100,7 @@ internal static class SideEffects
         binder.IfElse(
             c => Owned(c, c.Message.Tenant),
             owned => owned
-                .Then(c => c.Saga.Cancel(c.Message.Reason, Now(c)))
+                .Then(c => c.Saga.Cancel(c.Message.Reason, Now(c), Settings(c)))
                 .TransitionTo(machine.Cancelling)
                 .EndCancelling(machine)
                 .AnswerCancel(),
@@ -107,7 +116,7 @@ internal static class SideEffects
         binder.IfElse(
             c => Owned(c, c.Message.Tenant) && !c.Saga.IsResumed(c.Message.Key),
             ended => ended
-                .Then(c => c.Saga.Resume(c.Message.Key, Now(c)))
+                .Then(c => c.Saga.Resume(c.Message.Key, Now(c), Settings(c)))
                 .IfElse(c => c.Saga.StartedAt is null, fresh => fresh.TransitionTo(machine.Accepted), begun => begun.TransitionTo(machine.Running))
                 .ServeFromCache()
                 .Settle(machine)
@@ -170,10 +179,10 @@ internal static class SideEffects
     public static EventActivityBinder<PipelineRun, FailAttempt> AnswerFailAfterEnd(this EventActivityBinder<PipelineRun, FailAttempt> binder) =>
         binder.ThenAsync(AnswerFailAfterEnd);
 
-    /// <summary>Ends the run when a step failed for good or when all is done.</summary>
+    /// <summary>Ends the run when a step failed for good, its time is over, or all is done.</summary>
     public static EventActivityBinder<PipelineRun, T> Settle<T>(this EventActivityBinder<PipelineRun, T> binder, PipelineRunStateMachine machine) where T : class =>
         binder.IfElse(
-            c => c.Saga.HasFailedStep,
+            c => c.Saga.HasFailed,
             failed => failed.Then(c => c.Saga.EndFailed(Now(c))).TransitionTo(machine.Failed),
             good => good.If(c => c.Saga.IsComplete, done => done.Then(c => c.Saga.EndSucceeded(Now(c))).TransitionTo(machine.Succeeded)));
 
@@ -236,19 +245,19 @@ internal static class SideEffects
         var missed = new HashSet<int>();
         while (run.Waiting.FirstOrDefault(s => s.Version is not null && !missed.Contains(s.Position)) is { } step)
         {
-            var entry = StepCacheKey.Of(run.DescribeOffer(step, step.Version!, 0, 0, default)) is { } key
+            var entry = StepCacheKey.Of(run.DescribeOffer(step, step.Version!)) is { } key
                 ? await database.StepCache.AsNoTracking().SingleOrDefaultAsync(e => e.Key == key, c.CancellationToken)
                 : null;
             if (entry is null)
                 missed.Add(step.Position);
             else
-                run.CompleteFromCache(step, entry, Now(c));
+                run.CompleteFromCache(step, entry, Now(c), Settings(c));
         }
     }
 
     private static async Task RememberAsync(BehaviorContext<PipelineRun> c, RunStep step)
     {
-        if (StepCacheKey.Of(c.Saga.DescribeOffer(step, step.Version!, 0, 0, default)) is not { } key)
+        if (StepCacheKey.Of(c.Saga.DescribeOffer(step, step.Version!)) is not { } key)
             return;
         var database = Database(c);
         if (!await database.StepCache.AnyAsync(e => e.Key == key, c.CancellationToken))
@@ -267,7 +276,8 @@ internal static class SideEffects
 
     private static OrchestratorDbContext Database(PipeContext c) => c.GetPayload<OrchestratorDbContext>();
 
-    private static DateTimeOffset Now(PipeContext c) => Provider(c).GetRequiredService<TimeProvider>().GetUtcNow();
+    /// <summary>By the clock that all due times are compared by.</summary>
+    private static DateTimeOffset Now(PipeContext c) => Database(c).Now;
 
     private static OrchestratorOptions Settings(PipeContext c) => Provider(c).GetRequiredService<IOptions<OrchestratorOptions>>().Value;
 

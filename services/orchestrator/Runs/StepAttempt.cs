@@ -30,6 +30,9 @@ internal sealed class StepAttempt
     /// <summary>When the offer, and after the claim the lease, runs out.</summary>
     public required DateTimeOffset DueAt { get; set; }
 
+    /// <summary>When it has run too long; null when it does not run, or is being stopped.</summary>
+    public DateTimeOffset? LimitAt { get; set; }
+
     public DateTimeOffset? StartedAt { get; set; }
 
     public DateTimeOffset? EndedAt { get; set; }
@@ -52,6 +55,7 @@ internal sealed class StepAttemptConfiguration : IEntityTypeConfiguration<StepAt
         builder.HasIndex(a => new { a.RunId, a.Fence }).IsUnique();
         // The sweeper and the dispatcher ask for active attempts only, a small part of all.
         builder.HasIndex(a => new { a.State, a.DueAt });
+        builder.HasIndex(a => a.LimitAt);
         builder.Property(a => a.Failure).HasJsonColumn();
         builder.Ignore(a => a.IsActive);
     }

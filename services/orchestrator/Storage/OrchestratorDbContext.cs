@@ -39,6 +39,12 @@ internal class OrchestratorDbContext : ServiceDbContext
 
     public DbSet<StepCacheEntry> StepCache => Set<StepCacheEntry>();
 
+    /// <summary>
+    /// When the transaction's decision is made: read once, with the row that it locks. On PostgreSQL by the clock of the database, so that a process whose own
+    /// clock is wrong neither loses leases nor keeps them; an SQLite file has no clock but that of its process.
+    /// </summary>
+    public DateTimeOffset Now { get; private set; }
+
     /// <summary>Runs with their steps and attempts, which is what a run's decisions are made from.</summary>
     public IQueryable<PipelineRun> WholeRuns => Runs.Include(r => r.Steps).ThenInclude(s => s.Attempts).AsSplitQuery();
 
@@ -46,16 +52,40 @@ internal class OrchestratorDbContext : ServiceDbContext
     /// A run that the transaction is about to change; null when there is none. On PostgreSQL its row is locked first, so that whoever comes second reads
     /// what the first has committed; on SQLite the transaction is the only one that writes.
     /// </summary>
-    public async Task<PipelineRun?> LoadForUpdateAsync(Guid run, CancellationToken cancellation)
+    public async Task<PipelineRun?> LoadForUpdateAsync(Guid run, TimeProvider time, CancellationToken cancellation)
     {
         if (!Database.IsNpgsql())
+        {
+            Now = time.GetUtcNow();
             return await WholeRuns.SingleOrDefaultAsync(r => r.CorrelationId == run, cancellation);
-        var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = {run} FOR UPDATE""").ToListAsync(cancellation);
-        if (locked.Count == 0)
+        }
+        var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = {run} FOR UPDATE""").Select(r => new { Run = r, Now = ClockTimestamp() }).ToListAsync(cancellation);
+        if (locked is not [var found])
             return null;
+        Now = new DateTimeOffset(found.Now);
         await Steps.Where(s => s.RunId == run).Include(s => s.Attempts).AsSplitQuery().LoadAsync(cancellation);
-        return locked[0];
+        return found.Run;
     }
+
+    /// <summary>Sets <see cref="Now"/>, and returns it.</summary>
+    public async Task<DateTimeOffset> ReadClockAsync(TimeProvider time, CancellationToken cancellation)
+    {
+        if (Database.IsNpgsql())
+            Now = new DateTimeOffset(await Database.SqlQuery<DateTime>($"""SELECT clock_timestamp() AS "Value" """).SingleAsync(cancellation));
+        else
+            Now = time.GetUtcNow();
+        return Now;
+    }
+
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
+    {
+        base.OnModelCreating(modelBuilder);
+        if (Database.IsNpgsql())
+            modelBuilder.HasDbFunction(() => ClockTimestamp()).HasName("clock_timestamp").IsBuiltIn();
+    }
+
+    // Not now(): that is when the transaction began, which may have waited for the row.
+    private static DateTime ClockTimestamp() => throw new NotSupportedException("It is a function of the database.");
 }
 
 /// <summary>The same rows on PostgreSQL.</summary>

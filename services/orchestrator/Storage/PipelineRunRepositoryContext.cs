@@ -2,6 +2,7 @@ using MassTransit;
 using MassTransit.Context;
 using MassTransit.Saga;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Orchestrator.Runs;
 
 namespace TinyMLaaS.Orchestrator.Storage;
@@ -17,8 +18,11 @@ internal sealed class PipelineRunRepositoryContext<T>(
 {
     public Task<SagaConsumeContext<PipelineRun, T>> Add(PipelineRun instance) => CreateSagaConsumeContext(this, instance, SagaConsumeContextMode.Add);
 
+    private readonly TimeProvider _time = provider.GetRequiredService<TimeProvider>();
+
     public async Task<SagaConsumeContext<PipelineRun, T>> Insert(PipelineRun instance)
     {
+        await database.ReadClockAsync(_time, CancellationToken);
         if (await database.Runs.AnyAsync(r => r.CorrelationId == instance.CorrelationId, CancellationToken))
             return null!;
         instance.CurrentState = Initial;
@@ -40,7 +44,7 @@ internal sealed class PipelineRunRepositoryContext<T>(
 
     public async Task<SagaConsumeContext<PipelineRun, T>> Load(Guid correlationId)
     {
-        var instance = await database.LoadForUpdateAsync(correlationId, CancellationToken);
+        var instance = await database.LoadForUpdateAsync(correlationId, _time, CancellationToken);
         return instance is null ? null! : await CreateSagaConsumeContext(this, instance, SagaConsumeContextMode.Load);
     }
 

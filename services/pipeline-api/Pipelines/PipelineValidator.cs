@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using NJsonSchema;
 using NJsonSchema.Validation;
 using TinyMLaaS.Contracts;
@@ -20,12 +21,13 @@ namespace TinyMLaaS.PipelineApi.Pipelines;
 /// </summary>
 /// <remarks>
 /// Codes. Shape, by the published schema: <c>wrong-type</c>, <c>missing-field</c>, <c>unknown-field</c>, <c>invalid-name</c>,
-/// <c>no-steps</c>, <c>too-many-steps</c>, <c>unknown-metric</c>, <c>invalid-placement</c>, <c>too-many-constraints</c>.
+/// <c>no-steps</c>, <c>too-many-steps</c>, <c>unknown-metric</c>, <c>invalid-placement</c>, <c>too-many-constraints</c>, <c>invalid-duration</c>,
+/// <c>out-of-range</c> (a duration or a number of attempts), <c>invalid-code</c>, <c>too-many-codes</c>, <c>unknown-policy</c>.
 /// Size: <c>document-too-large</c>, <c>document-too-deep</c>. Meaning, by the catalogue and the datasets: <c>unknown-transformer</c>,
 /// <c>type-mismatch</c>, <c>unknown-dataset-role</c>, <c>missing-dataset</c>, <c>unknown-dataset</c>. Options, by the transformer's own
 /// schema: <c>unknown-option</c>, <c>missing-option</c>, <c>wrong-type</c>, <c>out-of-range</c>, <c>invalid-option</c> (not one of the values that it may have).
 /// </remarks>
-internal sealed class PipelineValidator
+internal sealed partial class PipelineValidator
 {
     /// <summary>Largest document, as compact JSON in UTF-8.</summary>
     public const int MaxBytes = 256 * 1024;
@@ -62,14 +64,44 @@ internal sealed class PipelineValidator
             if (!catalogue.Has(Evaluator))
                 violations.Add(Violation(["evaluate"], "unknown-transformer", $"Nothing can be measured: no worker offers '{Evaluator}'. {Workers(catalogue)}"));
         }
+        CheckDurations(fields["timeouts"], ["timeouts"], violations);
         if (fields["steps"] is JsonArray { Count: > 0 and <= 64 } steps)
         {
             string? kind = input;
             for (var i = 0; i < steps.Count; i++)
+            {
+                string[] place = ["steps", i.ToString(CultureInfo.InvariantCulture)];
+                CheckDurations(steps[i] is JsonObject timed ? timed["timeouts"] : null, [.. place, "timeouts"], violations);
+                CheckDurations(steps[i] is JsonObject tried ? tried["retry"] : null, [.. place, "retry"], violations);
                 kind = steps[i] is JsonObject step ? CheckStep(step, i, kind, catalogue, isDataset, violations) : null;
+            }
         }
         return violations;
     }
+
+    /// <summary>Durations that are written as such and are too short or too long for what they bound.</summary>
+    private static void CheckDurations(JsonNode? bounds, string[] place, List<Violation> violations)
+    {
+        if (bounds is not JsonObject named)
+            return;
+        foreach (var (name, value) in named)
+        {
+            var (least, most) = name switch
+            {
+                "heartbeat" => (TimeSpan.FromSeconds(5), TimeSpan.FromHours(1)),
+                "backoff" => (TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
+                _ => (TimeSpan.FromSeconds(1), Durations.Longest),
+            };
+            // What is no duration at all breaks the schema.
+            if (Text(value) is not { } text || !Duration().IsMatch(text))
+                continue;
+            if (Durations.Read(text) is not { } duration || duration < least || duration > most)
+                violations.Add(Violation([.. place, name], "out-of-range", $"'{name}' is {text}. Expected a duration from {Durations.Write(least)} to {Durations.Write(most)}."));
+        }
+    }
+
+    [GeneratedRegex("^[1-9][0-9]{0,7}[smhd]\\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Duration();
 
     private string? CheckStep(JsonObject step, int index, string? kind, Catalogue catalogue, Func<string, bool> isDataset, List<Violation> violations)
     {
@@ -142,8 +174,11 @@ internal sealed class PipelineValidator
         ValidationErrorKind.PropertyRequired => "missing-field",
         ValidationErrorKind.NoAdditionalPropertiesAllowed => "unknown-field",
         ValidationErrorKind.TooFewItems => "no-steps",
-        ValidationErrorKind.TooManyItems => violation.Path is ["steps"] ? "too-many-steps" : "too-many-constraints",
-        ValidationErrorKind.NotInEnumeration => "unknown-metric",
+        ValidationErrorKind.TooManyItems => violation.Path is ["steps"] ? "too-many-steps" : violation.Path is [.., "not-on"] ? "too-many-codes" : "too-many-constraints",
+        ValidationErrorKind.NotInEnumeration => violation.Path is [.., "on-lease-lost"] ? "unknown-policy" : "unknown-metric",
+        ValidationErrorKind.NumberTooBig or ValidationErrorKind.NumberTooSmall => "out-of-range",
+        _ when violation.Path is [.., "timeouts", _] or [.., "backoff"] => "invalid-duration",
+        _ when violation.Path is [.., "not-on", _] => "invalid-code",
         _ => violation.Path is ["name"] ? "invalid-name" : "invalid-placement",
     };
 

@@ -7,7 +7,7 @@ internal sealed class CancelAttemptConsumer(Worker worker) : IConsumer<CancelAtt
 {
     public Task Consume(ConsumeContext<CancelAttempt> context)
     {
-        worker.Cancel(context.Message.RunId, context.Message.Fence);
+        worker.Cancel(context.Message);
         return Task.CompletedTask;
     }
 }

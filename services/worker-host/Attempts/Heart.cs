@@ -17,10 +17,13 @@ internal sealed class Heart(StepOffer offer, AttemptGranted granted, string inst
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _news = new(0, 1);
     private TransformProgress _progress = new(0, "");
+    private readonly long _began = time.GetTimestamp();
     private long _leasedSince = time.GetTimestamp();
 
     /// <summary>True when the lease cannot be held any more, as far as can be told from here.</summary>
-    public bool LeaseIsOver => time.GetElapsedTime(Interlocked.Read(ref _leasedSince)) > granted.Lease;
+    public bool LeaseIsOver => granted.Waits
+        ? time.GetElapsedTime(_began) > granted.Limit
+        : time.GetElapsedTime(Interlocked.Read(ref _leasedSince)) > granted.Lease;
 
     public void Report(TransformProgress value)
     {

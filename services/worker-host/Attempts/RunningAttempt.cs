@@ -61,10 +61,10 @@ internal sealed class RunningAttempt : IDisposable
 
     private StopReason Reason => (StopReason)Volatile.Read(ref _reason);
 
-    /// <summary>Ends the work. The first reason counts, except that a lost lease overrides: nothing may be reported then.</summary>
+    /// <summary>Ends the work. The first reason counts, except that one after which nothing may be reported overrides a cancellation.</summary>
     public void Stop(StopReason reason)
     {
-        if (Interlocked.CompareExchange(ref _reason, (int)reason, (int)StopReason.None) == (int)StopReason.Cancelled && reason == StopReason.Lost)
+        if (Interlocked.CompareExchange(ref _reason, (int)reason, (int)StopReason.None) == (int)StopReason.Cancelled && reason is StopReason.Lost or StopReason.TimedOut)
             Interlocked.Exchange(ref _reason, (int)reason);
         try
         {
@@ -98,7 +98,16 @@ internal sealed class RunningAttempt : IDisposable
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
             _lines.Write("stopped");
+            _log.LogInformation("{Uses} of run {Run} was stopped: {Reason}.", _offer.Uses, _offer.RunId, Reason);
             message = Reason == StopReason.Cancelled ? Failed(new Failure { Code = "cancelled", Message = "Stopped on request.", Retryable = false }) : null;
+        }
+        catch (OperationCanceledException error)
+        {
+            // Nobody asked for it here: something that the work waited for gave up by itself.
+            _log.LogError(error, "{Uses} of run {Run} gave up without having been told to.", _offer.Uses, _offer.RunId);
+            var words = $"{_offer.Uses} gave up although nobody had asked it to stop. {FailureMessage.Of(error)}";
+            _lines.Write($"failed: {words}");
+            message = Failed(new Failure { Code = "unasked-cancellation", Message = words, Retryable = true });
         }
         catch (AttemptFailedException error)
         {
@@ -219,7 +228,7 @@ internal sealed class RunningAttempt : IDisposable
     /// <summary>Tells the end until it is heard. Repeating it is safe, and once the lease is over nobody waits for it.</summary>
     private async Task TellAsync<T>(T message) where T : class
     {
-        while (Reason is not (StopReason.Lost or StopReason.Leaving))
+        while (Reason is not (StopReason.Lost or StopReason.Leaving or StopReason.TimedOut))
         {
             try
             {

@@ -9,6 +9,9 @@ internal enum StopReason
     /// <summary>The run's owner asked for it: report that it stopped.</summary>
     Cancelled,
 
+    /// <summary>It has run too long, and the orchestrator has ended it: report nothing.</summary>
+    TimedOut,
+
     /// <summary>Another attempt has taken over: report nothing.</summary>
     Lost,
 

@@ -163,7 +163,7 @@ public sealed class FenceTests : IDisposable
         }
 
         var ended = await host.UntilAsync(run.RunId, r => r.IsTerminal);
-        Assert.Equal((RunStates.Failed, "attempts-lost"), (ended.PublicState, ended.Failure!.Code));
+        Assert.Equal((RunStates.Failed, "heartbeat-timeout"), (ended.PublicState, ended.Failure!.Code));
         Assert.Equal(3, ended.Steps.Single().Attempts.Count);
     }
 

@@ -62,6 +62,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             ["Orchestrator:MigrateAtStart"] = "true",
             ["Orchestrator:WorkersShareProcess"] = "true",
             ["Orchestrator:RetrySeconds"] = "0",
+            ["Orchestrator:RetryJitter"] = "0",
         };
         configure?.Invoke(settings);
         var outside = new Outside(time);
@@ -174,8 +175,8 @@ internal sealed class OrchestratorHost : IAsyncDisposable
         return seen!;
     }
 
-    /// <summary>Runs one sweep as of now.</summary>
-    public Task SweepAsync() => Services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
+    /// <summary>Runs one sweep as of now; what it said.</summary>
+    public Task<int> SweepAsync() => Services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
 
     public async Task<Response<TAnswer>> RequestAsync<T, TAnswer>(T message) where T : class where TAnswer : class =>
         await Bus.CreateRequestClient<T>(RequestTimeout.After(s: 120)).GetResponse<TAnswer>(message);

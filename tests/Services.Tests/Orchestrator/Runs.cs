@@ -47,11 +47,11 @@ internal static class Runs
     };
 
     /// <summary>The same with options for one step.</summary>
-    public static SubmitRun With(this SubmitRun run, int step, string options) => run with
+    public static SubmitRun With(this SubmitRun run, int step, string options) => run.Step(step, s => s with { With = JsonElement.Parse(options) });
+
+    /// <summary>The same with one step of the document changed.</summary>
+    public static SubmitRun Step(this SubmitRun run, int step, Func<PipelineStep, PipelineStep> change) => run with
     {
-        Pipeline = run.Pipeline with
-        {
-            Steps = [.. run.Pipeline.Steps.Select((s, i) => i == step - 1 ? s with { With = JsonElement.Parse(options) } : s)],
-        },
+        Pipeline = run.Pipeline with { Steps = [.. run.Pipeline.Steps.Select((s, i) => i == step - 1 ? change(s) : s)] },
     };
 }

@@ -24,6 +24,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Initial", "FailAttempt")] = ("unknown-run", "Initial"),
         [("Initial", "OfferExpired")] = ("", "Initial"),
         [("Initial", "LeaseExpired")] = ("", "Initial"),
+        [("Initial", "QueueExpired")] = ("", "Initial"),
+        [("Initial", "AttemptExpired")] = ("", "Initial"),
+        [("Initial", "RunExpired")] = ("", "Initial"),
         [("Initial", "WorkerGone")] = ("", "Initial"),
         [("Initial", "CancelRun")] = ("unknown-run", "Initial"),
         [("Initial", "ResumeRun")] = ("unknown-run", "Initial"),
@@ -35,6 +38,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Accepted", "FailAttempt")] = ("lease-lost", "Accepted"),
         [("Accepted", "OfferExpired")] = ("", "Accepted"),
         [("Accepted", "LeaseExpired")] = ("", "Accepted"),
+        [("Accepted", "QueueExpired")] = ("", "Accepted"),
+        [("Accepted", "AttemptExpired")] = ("", "Accepted"),
+        [("Accepted", "RunExpired")] = ("", "Accepted"),
         [("Accepted", "WorkerGone")] = ("", "Accepted"),
         [("Accepted", "CancelRun")] = ("cancelled", "Cancelled"),
         [("Accepted", "ResumeRun")] = ("run-active", "Accepted"),
@@ -46,6 +52,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Running", "FailAttempt")] = ("committed", "Failed"),
         [("Running", "OfferExpired")] = ("", "Running"),
         [("Running", "LeaseExpired")] = ("", "Running"),
+        [("Running", "QueueExpired")] = ("", "Running"),
+        [("Running", "AttemptExpired")] = ("", "Running"),
+        [("Running", "RunExpired")] = ("", "Running"),
         [("Running", "WorkerGone")] = ("", "Running"),
         [("Running", "CancelRun")] = ("cancelling", "Cancelling"),
         [("Running", "ResumeRun")] = ("run-active", "Running"),
@@ -57,6 +66,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Cancelling", "FailAttempt")] = ("committed", "Cancelled"),
         [("Cancelling", "OfferExpired")] = ("", "Cancelling"),
         [("Cancelling", "LeaseExpired")] = ("", "Cancelling"),
+        [("Cancelling", "QueueExpired")] = ("", "Cancelling"),
+        [("Cancelling", "AttemptExpired")] = ("", "Cancelling"),
+        [("Cancelling", "RunExpired")] = ("", "Cancelling"),
         [("Cancelling", "WorkerGone")] = ("", "Cancelled"),
         [("Cancelling", "CancelRun")] = ("cancelling", "Cancelling"),
         [("Cancelling", "ResumeRun")] = ("run-cancelling", "Cancelling"),
@@ -68,6 +80,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Succeeded", "FailAttempt")] = ("run-ended", "Succeeded"),
         [("Succeeded", "OfferExpired")] = ("", "Succeeded"),
         [("Succeeded", "LeaseExpired")] = ("", "Succeeded"),
+        [("Succeeded", "QueueExpired")] = ("", "Succeeded"),
+        [("Succeeded", "AttemptExpired")] = ("", "Succeeded"),
+        [("Succeeded", "RunExpired")] = ("", "Succeeded"),
         [("Succeeded", "WorkerGone")] = ("", "Succeeded"),
         [("Succeeded", "CancelRun")] = ("succeeded", "Succeeded"),
         [("Succeeded", "ResumeRun")] = ("run-succeeded", "Succeeded"),
@@ -79,6 +94,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Failed", "FailAttempt")] = ("committed", "Failed"),
         [("Failed", "OfferExpired")] = ("", "Failed"),
         [("Failed", "LeaseExpired")] = ("", "Failed"),
+        [("Failed", "QueueExpired")] = ("", "Failed"),
+        [("Failed", "AttemptExpired")] = ("", "Failed"),
+        [("Failed", "RunExpired")] = ("", "Failed"),
         [("Failed", "WorkerGone")] = ("", "Failed"),
         [("Failed", "CancelRun")] = ("failed", "Failed"),
         [("Failed", "ResumeRun")] = ("running", "Running"),
@@ -90,6 +108,9 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Cancelled", "FailAttempt")] = ("committed", "Cancelled"),
         [("Cancelled", "OfferExpired")] = ("", "Cancelled"),
         [("Cancelled", "LeaseExpired")] = ("", "Cancelled"),
+        [("Cancelled", "QueueExpired")] = ("", "Cancelled"),
+        [("Cancelled", "AttemptExpired")] = ("", "Cancelled"),
+        [("Cancelled", "RunExpired")] = ("", "Cancelled"),
         [("Cancelled", "WorkerGone")] = ("", "Cancelled"),
         [("Cancelled", "CancelRun")] = ("cancelled", "Cancelled"),
         [("Cancelled", "ResumeRun")] = ("running", "Running"),
@@ -146,7 +167,7 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
             return;
         Assert.Equal(Enumerable.Range(1, after.Events.Count).Select(i => (long)i), after.Events.Select(e => e.Sequence).Order());
         // A deadline that has not passed is no deadline, and what has ended stays as it is.
-        if (before is not null && ((before.IsTerminal && then == state) || @event is "OfferExpired" or "LeaseExpired"))
+        if (before is not null && ((before.IsTerminal && then == state) || @event.EndsWith("Expired", StringComparison.Ordinal)))
             Assert.Equal((before.Version, before.Sequence), (after.Version, after.Sequence));
     }
 
@@ -221,6 +242,12 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
                 return await fixture.Watch.PublishAsync(host.Bus, new OfferExpired { RunId = run.RunId, Fence = offer.Fence });
             case "LeaseExpired":
                 return await fixture.Watch.PublishAsync(host.Bus, new LeaseExpired { RunId = run.RunId, Fence = offer.Fence });
+            case "QueueExpired":
+                return await fixture.Watch.PublishAsync(host.Bus, new QueueExpired { RunId = run.RunId, Step = 1 });
+            case "AttemptExpired":
+                return await fixture.Watch.PublishAsync(host.Bus, new AttemptExpired { RunId = run.RunId, Fence = offer.Fence });
+            case "RunExpired":
+                return await fixture.Watch.PublishAsync(host.Bus, new RunExpired { RunId = run.RunId });
             case "WorkerGone":
                 return await fixture.Watch.PublishAsync(host.Bus, new WorkerGone { RunId = run.RunId, Fence = offer.Fence });
             default:

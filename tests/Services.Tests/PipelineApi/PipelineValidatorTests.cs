@@ -38,6 +38,52 @@ public sealed class PipelineValidatorTests
           - uses: installer/bundle
         """));
 
+    [Fact]
+    public void Finds_nothing_wrong_with_timeouts_and_retries() => Assert.Empty(Validate("""
+        timeouts: { queue: 30m, attempt: 2h, heartbeat: 90s, total: 7d }
+        steps:
+          - uses: compiler/fuse
+            timeouts: { queue: 1s, attempt: 365d, heartbeat: 1h }
+            retry: { attempts: 100, backoff: 1h, not-on: [ worker-crashed, memory-exceeded ] }
+            on-lease-lost: wait
+          - uses: compiler/fuse
+            timeouts: {}
+            retry: {}
+            on-lease-lost: fail
+        """));
+
+    [Fact]
+    public void Finds_everything_that_is_wrong_with_timeouts_and_retries_at_once()
+    {
+        var found = Validate($$"""
+            timeouts: { queue: 5, attempt: soon, heartbeat: 4s, total: 366d, run: 1h }
+            steps:
+              - uses: compiler/fuse
+                timeouts: { queue: 0s, attempt: -1m, heartbeat: 61m, total: 1h }
+                retry: { attempts: 0, backoff: 2h, not-on: [ Worker Crashed, 7 ], times: 3 }
+                on-lease-lost: hope
+              - uses: compiler/nothing
+                timeouts: { queue: 1.5h }
+                retry: { attempts: 101, not-on: [ {{string.Join(", ", Enumerable.Range(0, 33).Select(i => $"c{i}"))}} ] }
+                on-lease-lost: true
+            """);
+
+        Assert.Equal(
+            [
+                "/steps/0/on-lease-lost unknown-policy", "/steps/0/retry/attempts out-of-range", "/steps/0/retry/backoff out-of-range", "/steps/0/retry/not-on/0 invalid-code",
+                "/steps/0/retry/not-on/1 wrong-type", "/steps/0/retry/times unknown-field", "/steps/0/timeouts/attempt invalid-duration", "/steps/0/timeouts/heartbeat out-of-range",
+                "/steps/0/timeouts/queue invalid-duration", "/steps/0/timeouts/total unknown-field", "/steps/1/on-lease-lost wrong-type", "/steps/1/retry/attempts out-of-range",
+                "/steps/1/retry/not-on too-many-codes", "/steps/1/timeouts/queue invalid-duration", "/steps/1/uses unknown-transformer", "/timeouts/attempt invalid-duration",
+                "/timeouts/heartbeat out-of-range", "/timeouts/queue wrong-type", "/timeouts/run unknown-field", "/timeouts/total out-of-range",
+            ],
+            found.Select(v => $"{v.Field} {v.Code}").Order(StringComparer.Ordinal));
+        string Message(string field) => found.Single(v => v.Field == field).Message;
+        Assert.Equal("'attempt' is the text 'soon'. Expected a duration: a whole number above 0 and one of s, m, h and d, e.g. 30m.", Message("/timeouts/attempt"));
+        Assert.Equal("'heartbeat' is 61m. Expected a duration from 5s to 1h.", Message("/steps/0/timeouts/heartbeat"));
+        Assert.Equal("'on-lease-lost' is the text 'hope'. Expected one of 'retry', 'wait', 'fail'.", Message("/steps/0/on-lease-lost"));
+        Assert.Equal("'attempts' is the number 0. Expected a whole number from 1 to 100.", Message("/steps/0/retry/attempts"));
+    }
+
     [Theory]
     [MemberData(nameof(WrongDocuments))]
     public void Finds_exactly_what_is_wrong_with_a_document_as_a_user_would_write_it(string name)

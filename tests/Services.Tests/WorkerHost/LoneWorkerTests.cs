@@ -93,6 +93,82 @@ public sealed class LoneWorkerTests : IDisposable
         Assert.Equal([3L], claimed);
     }
 
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(1)]
+    public async Task An_offer_is_claimed_whatever_the_clock_of_the_worker_says(int hours)
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        var offer = await worker.OfferAsync();
+
+        await worker.SendAsync(offer with { ExpiresAt = offer.ExpiresAt + TimeSpan.FromHours(hours), ClaimWithin = TimeSpan.FromSeconds(5) });
+
+        Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+    }
+
+    [Fact]
+    public async Task Work_that_gives_up_by_itself_is_no_cancellation()
+    {
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (_, _, _) => throw new TaskCanceledException("The download took too long.")));
+        await worker.SendAsync(await worker.OfferAsync());
+
+        var failed = Assert.IsType<FailAttempt>(await worker.EndAsync());
+
+        Assert.Equal(("unasked-cancellation", true), (failed.Failure.Code, failed.Failure.Retryable));
+        Assert.Equal("compiler/fuse gave up although nobody had asked it to stop. TaskCanceledException: The download took too long.", failed.Failure.Message);
+    }
+
+    [Theory]
+    [InlineData(null, true)]
+    [InlineData(StopReasons.Cancelled, true)]
+    [InlineData(StopReasons.Timeout, false)]
+    public async Task An_attempt_that_was_stopped_says_so_unless_its_time_was_over(string? reason, bool says)
+    {
+        using var begun = new SemaphoreSlim(0);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, cancellation) =>
+        {
+            if (begun.CurrentCount > 0)
+                return Copy(request);
+            begun.Release();
+            cancellation.WaitHandle.WaitOne();
+            throw new OperationCanceledException(cancellation);
+        }));
+        var offer = await worker.OfferAsync();
+        await worker.SendAsync(offer);
+        await worker.UntilAsync(() => begun.CurrentCount > 0);
+        await worker.Bus.Publish(new CancelAttempt { Tenant = offer.Tenant, RunId = offer.RunId, Step = 1, Attempt = 1, Fence = offer.Fence, Reason = reason }, TestContext.Current.CancellationToken);
+
+        // There is one slot: the next attempt has it once the first is over.
+        await worker.SendAsync(offer with { Fence = 2, ExpiresAt = worker.Time.GetUtcNow() + TimeSpan.FromHours(1) });
+        var ends = new List<object> { await worker.EndAsync() };
+        if (says)
+            ends.Add(await worker.EndAsync());
+
+        Assert.Equal(says ? ["cancelled"] : [], ends.OfType<FailAttempt>().Select(f => f.Failure.Code));
+        Assert.Equal(2, ends.OfType<CompleteAttempt>().Single().Fence);
+    }
+
+    [Fact]
+    public async Task A_worker_that_is_waited_for_goes_on_when_its_lease_is_over_and_tells_the_end_until_it_is_heard()
+    {
+        await using var worker = await StartAsync(TestTransformer.Append("compiler/fuse", "+f"));
+        worker.OnClaim = claim => LoneWorker.Granted(claim) with { Waits = true, Limit = TimeSpan.FromMinutes(10) };
+        var heard = false;
+        worker.OnEnd = _ => heard ? new AttemptCommitted { Fence = 1 } : throw new InvalidOperationException("The answer gets lost.");
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.EndAsync();
+        var over = worker.Time.GetUtcNow() + 2 * LoneWorker.Lease;
+        await worker.UntilAsync(() => worker.Time.GetUtcNow() > over);
+        while (worker.Ends.TryRead(out _))
+        {
+        }
+        heard = true;
+
+        // Still the same one: without the wait it would have been given up.
+        await worker.UntilAsync(() => worker.Ends.TryPeek(out _));
+        Assert.Equal(1, Assert.IsType<CompleteAttempt>(await worker.EndAsync()).Fence);
+    }
+
     [Fact]
     public async Task Lines_of_a_heartbeat_that_was_not_heard_come_later_in_their_order()
     {

@@ -98,6 +98,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<long>("Fence")
                         .HasColumnType("INTEGER");
 
+                    b.Property<long?>("LimitAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<int>("Priority")
                         .HasColumnType("INTEGER");
 
@@ -127,6 +130,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .HasColumnType("INTEGER");
 
                     b.HasKey("CorrelationId");
+
+                    b.HasIndex("LimitAt");
 
                     b.HasIndex("Tenant", "AcceptedAt", "CorrelationId");
 
@@ -228,6 +233,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<double>("Progress")
                         .HasColumnType("REAL");
 
+                    b.Property<long?>("QueueLimitAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long?>("ReadyAt")
                         .HasColumnType("INTEGER");
 
@@ -260,6 +268,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
 
                     b.HasKey("RunId", "Position");
 
+                    b.HasIndex("QueueLimitAt");
+
                     b.HasIndex("State", "ReadyAt");
 
                     b.ToTable("run_steps", (string)null);
@@ -291,6 +301,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<long>("Fence")
                         .HasColumnType("INTEGER");
 
+                    b.Property<long?>("LimitAt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long>("OfferedAt")
                         .HasColumnType("INTEGER");
 
@@ -305,6 +318,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .HasColumnType("TEXT");
 
                     b.HasKey("RunId", "Step", "Number");
+
+                    b.HasIndex("LimitAt");
 
                     b.HasIndex("RunId", "Fence")
                         .IsUnique();

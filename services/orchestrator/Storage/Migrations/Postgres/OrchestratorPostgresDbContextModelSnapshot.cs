@@ -109,6 +109,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<long>("Fence")
                         .HasColumnType("bigint");
 
+                    b.Property<long?>("LimitAt")
+                        .HasColumnType("bigint");
+
                     b.Property<int>("Priority")
                         .HasColumnType("integer");
 
@@ -139,6 +142,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .HasColumnType("integer");
 
                     b.HasKey("CorrelationId");
+
+                    b.HasIndex("LimitAt");
 
                     b.HasIndex("Tenant", "AcceptedAt", "CorrelationId");
 
@@ -244,6 +249,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<double>("Progress")
                         .HasColumnType("double precision");
 
+                    b.Property<long?>("QueueLimitAt")
+                        .HasColumnType("bigint");
+
                     b.Property<long?>("ReadyAt")
                         .HasColumnType("bigint");
 
@@ -280,6 +288,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
 
                     b.HasKey("RunId", "Position");
 
+                    b.HasIndex("QueueLimitAt");
+
                     b.HasIndex("State", "ReadyAt");
 
                     b.ToTable("run_steps", "orchestrator");
@@ -311,6 +321,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<long>("Fence")
                         .HasColumnType("bigint");
 
+                    b.Property<long?>("LimitAt")
+                        .HasColumnType("bigint");
+
                     b.Property<long>("OfferedAt")
                         .HasColumnType("bigint");
 
@@ -327,6 +340,8 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .UseCollation("C");
 
                     b.HasKey("RunId", "Step", "Number");
+
+                    b.HasIndex("LimitAt");
 
                     b.HasIndex("RunId", "Fence")
                         .IsUnique();
