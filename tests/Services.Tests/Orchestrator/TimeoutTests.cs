@@ -143,7 +143,7 @@ public sealed class TimeoutTests : IDisposable
     {
         await using var host = await StartAsync(s =>
         {
-            foreach (var limit in new[] { "Queue", "Attempt", "Total" })
+            foreach (var limit in (string[])["Queue", "Attempt", "Total"])
                 s[$"Orchestrator:{limit}TimeoutSeconds"] = "100";
         });
         var (done, cancelled) = (Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"));
