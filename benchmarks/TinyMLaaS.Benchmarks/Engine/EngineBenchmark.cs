@@ -7,6 +7,7 @@ using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Engine.Transformers.Fuse;
+using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.Benchmarks.Engine;
 
@@ -18,6 +19,8 @@ internal static class EngineBenchmark
 {
     /// <summary>The parts that <c>--only</c> names.</summary>
     public static readonly string[] Parts = ["large", "latency", "networks"];
+
+    private const long LargeMemoryLimit = 4L << 30;
 
     // Limits of int8 over float time, one thread, for a processor with VNNI.
     private const double ResNetRatio = 0.45;
@@ -74,7 +77,10 @@ internal static class EngineBenchmark
         var model = GeneratedNetworks.ResNet50(Seed);
         await File.WriteAllBytesAsync(Path.Combine(work, "model.onnx"), model, cancellation);
         WriteSamples(work);
-        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [typeof(EngineBenchmark).Assembly.Location, "engine-large", work]) { RedirectStandardOutput = true })!;
+        var start = new ProcessStartInfo(Environment.ProcessPath!, [typeof(EngineBenchmark).Assembly.Location, "engine-large", work]) { RedirectStandardOutput = true };
+        // As a worker's attempts run.
+        ChildProgram.Configure(start.Environment, LargeMemoryLimit);
+        using var process = Process.Start(start)!;
         var output = await process.StandardOutput.ReadToEndAsync(cancellation);
         await process.WaitForExitAsync(cancellation);
         var figures = process.ExitCode == 0 ? JsonNode.Parse(output)! : throw new InvalidOperationException($"The process that quantizes ended with exit code {process.ExitCode}.");

@@ -160,6 +160,7 @@ public sealed class Quantize : ITransformer
         ["sqnrDb"] = Math.Round(search.Error.Decibels, 2),
         ["worstOutput"] = search.Error.WorstOutput,
         ["worstOutputSqnrDb"] = Math.Round(search.Error.WorstDecibels, 2),
+        ["worstDrawSqnrDb"] = Math.Round(search.Error.ReliableDecibels, 2),
         ["equalization"] = search.Equalization is { } equalization ? new JsonObject
         {
             ["basis"] = equalization.Basis == EqualizationBasis.Weights ? "weights" : "activations",

@@ -25,7 +25,7 @@ public sealed record QuantizeOptions : IValidatedOptions
 
     /// <summary>Bits of activations.</summary>
     [Range(4, 8)]
-    [Description("Bits of activations, 8 or 4. With 4 only 16 values are told apart, for devices whose kernels gain from it; bytes and speed here stay those of 8.")]
+    [Description("Bits of activations, 8 or 4. With 4 only 16 values are told apart, for devices whose kernels gain from it: the file is no smaller, and with 'auto' more operators may have to stay float.")]
     public int ActivationBits { get; init; } = 8;
 
     /// <summary>A scale for each output channel of a weight, or one for the whole.</summary>

@@ -50,8 +50,17 @@ internal sealed class ChildProgram
         var environment = start.Environment;
         foreach (var name in environment.Keys.Where(n => !Inherited.Contains(n, StringComparer.Ordinal)).ToList())
             environment.Remove(name);
+        Configure(environment, MemoryLimit);
+        return Process.Start(start) ?? throw new InvalidOperationException($"'{_host}' could not be started.");
+    }
+
+    /// <summary>How the runtime and the C library of a child spend memory.</summary>
+    /// <param name="environment">The child's variables.</param>
+    /// <param name="memoryLimit">The most private memory that it may have, in bytes.</param>
+    public static void Configure(IDictionary<string, string?> environment, long memoryLimit)
+    {
         // Its heap stays well below the limit, so that native code finds room and garbage is collected before memory ends.
-        environment["DOTNET_GCHeapHardLimit"] = (MemoryLimit / 4 * 3).ToString("x", CultureInfo.InvariantCulture);
+        environment["DOTNET_GCHeapHardLimit"] = (memoryLimit / 4 * 3).ToString("x", CultureInfo.InvariantCulture);
         environment["DOTNET_gcConcurrent"] = "0";
         // Memory goes back as soon as it is free, so that the peak is what the work needs at once and not how long it takes: a young generation of 2 MiB, a heap that is compacted rather
         // than grown, one arena of the C library that is trimmed, and loops compiled once instead of again while they run. Numbers without 0x are hexadecimal to the runtime.
@@ -63,6 +72,5 @@ internal sealed class ChildProgram
         environment["MALLOC_TRIM_THRESHOLD_"] = "131072";
         environment["DOTNET_TieredPGO"] = "0";
         environment["DOTNET_EnableDiagnostics"] = "0";
-        return Process.Start(start) ?? throw new InvalidOperationException($"'{_host}' could not be started.");
     }
 }
