@@ -28,6 +28,8 @@ public sealed class HostileFilesTests
     [InlineData("a name of 1 MiB in 5,000 refusals", "sound")]
     [InlineData("100,000 nodes in reverse order", "sound")]
     [InlineData("a cycle of 100,000 nodes", "invalid-model")]
+    [InlineData("100,000 nodes of which every third turns", "sound")]
+    [InlineData("100,000 nodes that copies and twins join", "sound")]
     [InlineData("a node with 200,000 inputs", "sound")]
     public void A_file_made_to_exhaust_is_refused_or_soon_done(string what, string expected)
     {
@@ -175,6 +177,13 @@ public sealed class HostileFilesTests
                 nodes.Add(reversed);
                 if (what[0] == 'a')
                     nodes[^1].Input[0] = "v99999";
+                break;
+            case "100,000 nodes of which every third turns":
+                Shape(2, 3);
+                Chain(100_000, i => new NodeProto { OpType = (i % 3) switch { 0 => "Relu", 1 => "Transpose", _ => "Neg" } });
+                break;
+            case "100,000 nodes that copies and twins join":
+                Chain(100_000, i => i % 4 == 0 ? new NodeProto { OpType = "Add", Input = { i == 0 ? "x" : $"v{i - 1}" } } : new NodeProto { OpType = (i % 4) switch { 1 => "Identity", 2 => "Relu", _ => "Sigmoid" } });
                 break;
             case "a node with 200,000 inputs":
                 var wide = new NodeProto { OpType = "Concat", Output = { "y" }, Attribute = { new AttributeProto { Name = "axis", Type = AttributeProto.Types.AttributeType.Int } } };
