@@ -40,6 +40,9 @@ public sealed class PipelineApiModule : ServiceModule
     public override bool FacesClients => true;
 
     /// <inheritdoc/>
+    public override IReadOnlyList<ServiceVerb> Verbs => [CreateKeyVerb.Verb];
+
+    /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();

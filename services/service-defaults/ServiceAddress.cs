@@ -20,6 +20,9 @@ public sealed record ServiceAddress
     /// <summary>The socket's path; null for TCP.</summary>
     public string? SocketPath { get; }
 
+    /// <summary>True for a socket and for loopback.</summary>
+    public bool IsThisMachine => SocketPath is not null || Http.IsLoopback;
+
     /// <summary>Reads either form.</summary>
     /// <exception cref="FormatException">The text is neither.</exception>
     public static ServiceAddress Parse(string text)

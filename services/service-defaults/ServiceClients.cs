@@ -39,16 +39,22 @@ internal sealed class ServiceAddressOptions
     public string? Address { get; set; }
 }
 
-internal sealed class ServiceAddressValidation : IValidateOptions<ServiceAddressOptions>
+internal sealed class ServiceAddressValidation(IConfiguration configuration) : IValidateOptions<ServiceAddressOptions>
 {
+    private const string CredentialKey = $"{ServiceCredentialOptions.Section}:{nameof(ServiceCredentialOptions.CredentialFile)}";
+
     public ValidateOptionsResult Validate(string? name, ServiceAddressOptions options)
     {
         if (string.IsNullOrWhiteSpace(options.Address))
             return ValidateOptionsResult.Fail($"The address of '{name}' is not configured. Set {ServiceClients.AddressKey(name!)} (environment: Services__{name}) to http://HOST:PORT or unix:/PATH.");
         try
         {
-            ServiceAddress.Parse(options.Address);
-            return ValidateOptionsResult.Success;
+            var address = ServiceAddress.Parse(options.Address);
+            return address.IsThisMachine || !string.IsNullOrEmpty(configuration[CredentialKey])
+                ? ValidateOptionsResult.Success
+                : ValidateOptionsResult.Fail(
+                    $"{ServiceClients.AddressKey(name!)} is {address}, which is not this machine, but Services:CredentialFile is not set, and '{name}' answers nobody there without a credential. "
+                    + "Set it (environment: Services__CredentialFile) to the file that all services share.");
         }
         catch (FormatException error)
         {

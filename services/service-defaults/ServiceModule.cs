@@ -19,6 +19,9 @@ public abstract class ServiceModule
     /// <summary>True for the service that clients talk to: its routes state who may use them. The routes of all others are for services alone.</summary>
     public virtual bool FacesClients => false;
 
+    /// <summary>What its program does besides serving and <c>migrate</c>.</summary>
+    public virtual IReadOnlyList<ServiceVerb> Verbs => [];
+
     /// <summary>Registers services, options (validated at start) and hosted services.</summary>
     public abstract void AddServices(IHostApplicationBuilder builder);
 

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
+using Microsoft.Win32.SafeHandles;
 using Serilog;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
@@ -20,30 +21,34 @@ public static class ServiceProcess
     public const string ListenKey = "Service:Listen";
 
     private const string Migrate = "migrate";
+    private const int StandardOutput = 1;
     private const int Done = 0;
     private const int Failed = 1;
     private const int WrongInput = 2;
 
-    /// <summary>Runs the service until it is told to stop; with the argument <c>migrate</c>, brings its database and its queues to this version and ends.</summary>
+    /// <summary>Runs the service until it is told to stop; with the argument <c>migrate</c>, brings its database and its queues to this version and ends; with one of the module's verbs, does that and ends.</summary>
     /// <returns>0 done; 1 it failed; 2 an option or argument is wrong.</returns>
     public static async Task<int> RunAsync(ServiceModule module, IReadOnlyList<string> arguments)
     {
+        var migrates = arguments is [Migrate];
+        var verb = arguments is [var first, ..] ? module.Verbs.SingleOrDefault(v => v.Name == first) : null;
         await using var log = new LoggerConfiguration()
             .MinimumLevel.Information()
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
             .MinimumLevel.Override("System.Net.Http", LogEventLevel.Warning)
             .Enrich.WithProperty("Service", module.Name)
-            .WriteTo.Console(new CompactJsonFormatter())
+            // The standard output of a verb is its result alone.
+            .WriteTo.Console(new CompactJsonFormatter(), standardErrorFromLevel: verb is null ? null : LogEventLevel.Verbose)
             .CreateLogger();
-        if (arguments is not ([] or [Migrate]))
+        if (arguments.Count > 0 && !migrates && verb is null)
         {
-            log.Fatal("Cannot start {Service}: the arguments are '{Arguments}'. Expected none, or {Migrate}; options come from the environment", module.Name, string.Join(' ', arguments), Migrate);
+            log.Fatal("Cannot start {Service}: the arguments are '{Arguments}'. Expected none, or {Verbs}; options come from the environment",
+                module.Name, string.Join(' ', arguments), string.Join(", or ", module.Verbs.Select(v => $"{v.Name} {v.Usage}").Prepend(Migrate)));
             return WrongInput;
         }
-        var migrates = arguments is [Migrate];
         try
         {
-            await using var app = Build(module, log, migrates);
+            await using var app = Build(module, log, serves: !migrates && verb is null);
             if (Violations(app) is { Count: > 0 } violations)
             {
                 foreach (var violation in violations)
@@ -52,9 +57,16 @@ public static class ServiceProcess
             }
             if (migrates)
                 await MigrateAsync(app, module, log);
+            else if (verb is not null)
+                Write(await verb.RunAsync(app.Services, [.. arguments.Skip(1)], CancellationToken.None));
             else
                 await app.RunAsync();
             return Done;
+        }
+        catch (StartRefusedException refused)
+        {
+            log.Fatal("Cannot start {Service}: {Violation}", module.Name, refused.Message);
+            return WrongInput;
         }
         catch (Exception error)
         {
@@ -63,12 +75,18 @@ public static class ServiceProcess
         }
     }
 
-    private static WebApplication Build(ServiceModule module, ILogger log, bool migrates)
+    private static WebApplication Build(ServiceModule module, ILogger log, bool serves)
     {
         var environment = new ConfigurationBuilder().AddEnvironmentVariables().Build();
         // An address that cannot be read is reported with all else; until then any will do.
         var listener = ListenAddress(environment[ListenKey], out _) ?? new IPEndPoint(IPAddress.Loopback, 0);
-        return ServiceHost.Build([module], [new ServiceListener(module.Name, listener, null)], new Dictionary<string, string?>(), log, migrates ? ServiceBus.RabbitMqTopology : ServiceBus.RabbitMq);
+        return ServiceHost.Build([module], [new ServiceListener(module.Name, listener, null)], new Dictionary<string, string?>(), log, serves ? ServiceBus.RabbitMq : ServiceBus.RabbitMqTopology);
+    }
+
+    private static void Write(string line)
+    {
+        using var output = new StreamWriter(new FileStream(new SafeFileHandle(StandardOutput, ownsHandle: false), FileAccess.Write));
+        output.WriteLine(line);
     }
 
     private static List<string> Violations(WebApplication app)
@@ -83,6 +101,11 @@ public static class ServiceProcess
         catch (OptionsValidationException error)
         {
             violations.AddRange(error.Failures);
+        }
+        catch (InvalidOperationException error) when (error.InnerException is FormatException or ArgumentException or OverflowException)
+        {
+            // A value that cannot even be read as what its option is.
+            violations.Add(error.Message);
         }
         catch (AggregateException errors)
         {

@@ -9,7 +9,7 @@ public sealed record StandaloneOptions
     /// <summary>Folder of everything it keeps; null for <c>~/.tinymlaas</c>. Created, readable by its owner alone.</summary>
     public string? Home { get; init; }
 
-    /// <summary>Address it listens on. Only loopback is accepted: without accounts everybody who can connect may do everything.</summary>
+    /// <summary>Address it listens on. On loopback nobody needs a key; anywhere else everybody does, and there has to be one.</summary>
     public IPAddress Address { get; init; } = IPAddress.Loopback;
 
     /// <summary>TCP port; 0 for any that is free.</summary>

@@ -79,6 +79,10 @@ public sealed class StandaloneServer : IAsyncDisposable
             {
                 await app.StartAsync(cancellation);
             }
+            catch (StartRefusedException e)
+            {
+                throw new StandaloneException(e.Code, e.Message, e);
+            }
             catch (IOException e) when (options.Port != 0)
             {
                 throw new StandaloneException(
@@ -141,10 +145,6 @@ public sealed class StandaloneServer : IAsyncDisposable
 
     private static void Validate(StandaloneOptions options)
     {
-        if (!IPAddress.IsLoopback(options.Address))
-            throw new StandaloneException(
-                "address-not-loopback",
-                $"Cannot listen on {options.Address}: without accounts everybody who can connect may do everything, so only loopback (127.0.0.1) is allowed. Reach it from elsewhere through a tunnel, e.g. ssh -L.");
         if (options.Without.FirstOrDefault(s => !Services.Contains(s)) is { } unknown)
             throw new StandaloneException("unknown-service", $"Cannot leave out '{unknown}': there is no such service. Expected one of {string.Join(", ", Services)}.");
     }

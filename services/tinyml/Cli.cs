@@ -34,6 +34,7 @@ internal static class Cli
             RunStatusCommand.Create(options, terminal),
             LogsCommand.Create(options, terminal),
             CancelCommand.Create(options, terminal),
+            KeyCommand.Create(options, terminal),
             ResumeCommand.Create(options, terminal),
         };
         root.Options.Add(new HelpOption());

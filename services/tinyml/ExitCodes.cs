@@ -7,5 +7,7 @@ internal static class ExitCodes
     public const int Bug = 1;
     public const int WrongInput = 2;
     public const int RunFailed = 3;
+
+    /// <summary>No server, or no permission.</summary>
     public const int NoServer = 4;
 }

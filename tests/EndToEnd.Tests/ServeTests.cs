@@ -78,8 +78,34 @@ public sealed class ServeTests
 
         var result = (await TinymlCommand.RunAsync(Cancellation, "serve", "--home", folder.Home, "--bind", address, "--json")).Expect(2);
 
-        Assert.Equal("address-not-loopback", result.Json.GetProperty("problems")[0].GetProperty("code").GetString());
-        Assert.False(Directory.Exists(folder.Home));
+        Assert.Equal("no-keys", result.Json.GetProperty("problems")[0].GetProperty("code").GetString());
+        Assert.Contains("which is more than loopback", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task With_a_key_a_server_listens_where_others_reach_it_and_answers_that_key_alone()
+    {
+        using var folder = new TemporaryFolder();
+        var made = (await TinymlCommand.RunAsync(Cancellation, "key", "create", "of-a-test", "--scope", "runs:read", "--scope", "keys:admin", "--home", folder.Home, "--json")).Expect(0);
+        var key = made.Json.GetProperty("key").GetString()!;
+        await using var server = await ServeProcess.StartAsync(folder.Home, 0, Cancellation, "--bind", "0.0.0.0");
+        var url = server.Url.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal);
+
+        var without = (await TinymlCommand.RunAsync(Cancellation, "runs", "--server", url, "--json")).Expect(4);
+        Assert.Equal("key-missing", without.Json.GetProperty("problems")[0].GetProperty("code").GetString());
+        var notPermitted = (await TinymlCommand.RunAsync(Cancellation, "cancel", Guid.NewGuid().ToString(), "--server", url, "--key", key, "--json")).Expect(4);
+        Assert.Contains("runs:write", notPermitted.Error, StringComparison.Ordinal);
+        var listed = (await TinymlCommand.RunAsync(Cancellation, "key", "list", "--server", url, "--key", key, "--json")).Expect(0);
+        var id = Assert.Single(listed.Json.GetProperty("items").EnumerateArray()).GetProperty("id").GetString()!;
+        Assert.DoesNotContain(key, listed.Output, StringComparison.Ordinal);
+        (await TinymlCommand.RunAsync(Cancellation, "key", "revoke", id, "--server", url, "--key", key, "--json")).Expect(0);
+        var revoked = (await TinymlCommand.RunAsync(Cancellation, "runs", "--server", url, "--key", key, "--json")).Expect(4);
+        Assert.Equal("key-revoked", revoked.Json.GetProperty("problems")[0].GetProperty("code").GetString());
+        Assert.All(Directory.EnumerateFiles(Path.Combine(folder.Home, "logs")), log =>
+        {
+            using var text = new StreamReader(new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+            Assert.DoesNotContain(key, text.ReadToEnd(), StringComparison.Ordinal);
+        });
     }
 
     [Fact]

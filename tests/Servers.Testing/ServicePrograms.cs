@@ -54,8 +54,11 @@ internal sealed class ServicePrograms : IAsyncDisposable
     public async Task MigrateAsync()
     {
         foreach (var service in (string[])["orchestrator", "pipeline-api"])
-            await ServerProcess.RunAsync("dotnet", [Program(service), "migrate"], Environment(service));
+            await RunAsync(service, "migrate");
     }
+
+    /// <summary>Runs a service's program with arguments, to its end; its output.</summary>
+    public Task<string> RunAsync(string service, params string[] arguments) => ServerProcess.RunAsync("dotnet", [Program(service), .. arguments], Environment(service));
 
     /// <summary>Starts a service, or a worker, that does not run, and waits until it answers.</summary>
     /// <param name="name">A service; or any name for a worker.</param>

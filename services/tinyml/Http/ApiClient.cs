@@ -90,6 +90,10 @@ internal sealed class ApiClient : IDisposable
             AnswerLimit, ReadAsync<T>, cancellation);
     }
 
+    /// <summary>Removes a resource. Removing it again changes nothing.</summary>
+    public Task DeleteAsync(string path, CancellationToken cancellation) => SendAsync(
+        () => new HttpRequestMessage(HttpMethod.Delete, path), AnswerLimit, (_, _) => Task.FromResult(true), cancellation);
+
     /// <summary>Stores a file; one that the server has already is not sent.</summary>
     public async Task<ArtifactRef> UploadAsync(string path, string kind, CancellationToken cancellation)
     {

@@ -17,7 +17,7 @@ internal static class ServeCommand
             if (result.GetValueOrDefault<int>() is < 0 or > 65535)
                 result.AddError("--port: expected 0 to 65535.");
         });
-        var bind = new Option<string>("--bind") { Description = "Address to listen on; only loopback until there are accounts.", HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1" };
+        var bind = new Option<string>("--bind") { Description = "Address to listen on; any but loopback needs a key, see tinyml key create.", HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1" };
         var without = new Option<string[]>("--without") { Description = "Leaves a service out, for tests. Repeatable.", HelpName = "SERVICE", DefaultValueFactory = _ => [] };
         var command = new Command("serve", "Runs all services in this process, for this machine.") { port, bind, without };
         command.SetAction((parsed, cancellation) => RunAsync(
