@@ -1,3 +1,4 @@
+using System.Net.Security;
 using MassTransit;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
@@ -52,7 +53,14 @@ internal static class ServiceBusRegistration
                     host.Password(address.Password);
                     host.Heartbeat(TimeSpan.FromSeconds(10));
                     if (address.UsesTls)
-                        host.UseSsl(tls => tls.ServerName = address.Host.Host);
+                    {
+                        host.UseSsl(tls =>
+                        {
+                            tls.ServerName = address.Host.Host;
+                            // The transport takes a certificate of any authority unless it is told not to.
+                            tls.EnforcePolicyErrors(SslPolicyErrors.RemoteCertificateChainErrors | SslPolicyErrors.RemoteCertificateNameMismatch | SslPolicyErrors.RemoteCertificateNotAvailable);
+                        });
+                    }
                 });
                 foreach (var module in modules)
                     module.ConfigureBus(context, transport);

@@ -99,6 +99,33 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
         await SucceedAsync(faulty, runs);
     }
 
+    [Fact]
+    public async Task A_password_that_is_changed_is_missed_within_a_minute_and_runs_go_on_when_services_have_it()
+    {
+        await using var faulty = await servers.StackAsync();
+        var runs = await ActiveAsync(faulty.Stack, 5);
+        try
+        {
+            await servers.Broker.ControlAsync("change_password", "guest", "another");
+            await servers.Broker.ControlAsync("close_all_connections", "-p", faulty.VirtualHost, "as the test wants it");
+            var missed = System.Diagnostics.Stopwatch.StartNew();
+            await Stack.UntilAsync(
+                async () => (await faulty.Stack.ReadinessAsync()).Missing.Any(m => m.Service == "message-bus"), () => Task.FromResult("nobody misses the broker" + faulty.Stack.Outputs()));
+            Assert.InRange(missed.Elapsed, TimeSpan.Zero, TimeSpan.FromMinutes(1));
+            // Control plane and password are brought together by new processes; the worker stays and waits.
+            foreach (var service in (string[])["orchestrator", "pipeline-api"])
+            {
+                await faulty.Stack.KillAsync(service);
+                await faulty.Stack.StartServiceAsync(service, "tests", new Dictionary<string, string> { ["Bus__Address"] = faulty.BrokerAddress.Replace("guest:guest", "guest:another", StringComparison.Ordinal) });
+            }
+        }
+        finally
+        {
+            await servers.Broker.ControlAsync("change_password", "guest", "guest");
+        }
+        await SucceedAsync(faulty, runs);
+    }
+
     private static async Task<List<Guid>> ActiveAsync(Stack stack, int count)
     {
         await stack.StartWorkersAsync(new TestWorkerModule("tests", new TestTransformer("tests/slow", Slow)));
