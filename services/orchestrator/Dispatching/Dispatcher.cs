@@ -9,10 +9,20 @@ using TinyMLaaS.Orchestrator.Storage;
 
 namespace TinyMLaaS.Orchestrator.Dispatching;
 
-/// <summary>Releases waiting steps to their pools against free slots: higher priority first, then the older run.</summary>
+/// <summary>
+/// Releases waiting steps to their pools against free slots: higher priority first, then the tenant that has the smallest share of the pool's busy slots, among
+/// those with the same share the one that was served least recently, then the older run.
+/// </summary>
 internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools, RunChanges changes, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
 {
+    /// <summary>Steps of a tenant that are looked at beyond the free slots: some will turn out to have changed.</summary>
+    private const int Spare = 8;
+
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
+
+    // When a tenant was last served by a pool. A help for fairness that may be forgotten: without it the older run goes first.
+    private readonly Dictionary<(string Worker, string Tenant), long> _served = [];
+    private long _servings;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -39,41 +49,71 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
         await using var scope = scopes.CreateAsyncScope();
         var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
         var busy = await BusySlots.CountAsync(database, cancellation);
-        var free = current.Values.ToDictionary(p => p.Worker, p => p.Slots - busy.GetValueOrDefault(p.Worker));
         var client = scope.ServiceProvider.GetRequiredService<IRequestClient<OfferStep>>();
         var offered = 0;
-        foreach (var worker in free.Keys)
+        foreach (var pool in current.Values)
         {
-            if (free[worker] <= 0)
+            var free = pool.Slots - busy.Of(pool.Worker);
+            if (free <= 0)
                 continue;
-            foreach (var step in await WaitingAsync(database, worker, cancellation))
+            var waiting = await WaitingAsync(database, pool, free + Spare, cancellation);
+            Forget(pool.Worker, busy, waiting);
+            while (free > 0 && waiting.Count > 0)
             {
-                var pool = current[worker];
-                // A step of a version that nobody here has waits without holding up the others.
-                if (pool.VersionFor(step.Uses, step.Version) is not { } version)
-                    continue;
+                var step = waiting.MinBy(s => (-s.Priority, busy.Of(pool.Worker, s.Tenant), _served.GetValueOrDefault((pool.Worker, s.Tenant)), s.AcceptedAt, s.RunId, s.Position))!;
+                waiting.Remove(step);
                 var answer = await client.GetResponse<OfferStepAnswer>(
-                    new OfferStep { RunId = step.RunId, Step = step.Position, Queue = pool.Queue, Version = version }, cancellation);
+                    new OfferStep { RunId = step.RunId, Step = step.Position, Queue = pool.Queue, Version = pool.VersionFor(step.Uses, step.Version)! }, cancellation);
                 if (!answer.Message.Offered)
                     continue;
+                _served[(pool.Worker, step.Tenant)] = ++_servings;
+                busy.Take(pool.Worker, step.Tenant);
                 offered++;
-                if (--free[worker] <= 0)
-                    break;
+                free--;
             }
         }
         return offered;
     }
 
-    private async Task<List<WaitingStep>> WaitingAsync(OrchestratorDbContext database, string worker, CancellationToken cancellation)
+    /// <summary>The first waiting steps of each tenant that the pool can run; one of a version that nobody here has waits without holding up the others.</summary>
+    private async Task<List<WaitingStep>> WaitingAsync(OrchestratorDbContext database, WorkerPool pool, int each, CancellationToken cancellation)
     {
         var now = await database.ReadClockAsync(time, cancellation);
-        return await (
+        var names = pool.Transformers.Select(t => t.Name).Distinct().ToArray();
+        var versions = pool.Transformers.Select(t => $"{t.Name} {t.Version}").ToArray();
+        var waiting =
             from step in database.Steps.AsNoTracking()
             join run in database.Runs on step.RunId equals run.CorrelationId
-            where step.State == StepStates.Pending && step.ReadyAt != null && step.NotBefore <= now && step.Worker == worker
-            orderby run.Priority descending, run.AcceptedAt, run.CorrelationId, step.Position
-            select new WaitingStep(step.RunId, step.Position, step.Uses, step.Version)).Take(256).ToListAsync(cancellation);
+            where step.State == StepStates.Pending && step.ReadyAt != null && step.NotBefore <= now && step.Worker == pool.Worker
+                && (step.Version == null ? names.Contains(step.Uses) : versions.Contains(step.Uses + " " + step.Version))
+            select new WaitingStep { Tenant = run.Tenant, Priority = run.Priority, AcceptedAt = run.AcceptedAt, RunId = step.RunId, Position = step.Position, Uses = step.Uses, Version = step.Version };
+        return await waiting.Select(s => s.Tenant).Distinct().SelectMany(tenant => waiting
+            .Where(s => s.Tenant == tenant)
+            .OrderByDescending(s => s.Priority).ThenBy(s => s.AcceptedAt).ThenBy(s => s.RunId).ThenBy(s => s.Position)
+            .Take(each)).ToListAsync(cancellation);
     }
 
-    private sealed record WaitingStep(Guid RunId, int Position, string Uses, string? Version);
+    /// <summary>A tenant that wants nothing of the pool and has nothing in it starts anew, so that what is kept does not grow with all who ever came.</summary>
+    private void Forget(string worker, BusySlots busy, List<WaitingStep> waiting)
+    {
+        foreach (var gone in _served.Keys.Where(k => k.Worker == worker && busy.Of(worker, k.Tenant) == 0 && waiting.All(s => s.Tenant != k.Tenant)).ToArray())
+            _served.Remove(gone);
+    }
+
+    private sealed record WaitingStep
+    {
+        public required string Tenant { get; init; }
+
+        public required int Priority { get; init; }
+
+        public required DateTimeOffset AcceptedAt { get; init; }
+
+        public required Guid RunId { get; init; }
+
+        public required int Position { get; init; }
+
+        public required string Uses { get; init; }
+
+        public required string? Version { get; init; }
+    }
 }

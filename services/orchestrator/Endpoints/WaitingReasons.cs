@@ -6,7 +6,7 @@ using TinyMLaaS.Orchestrator.Storage;
 namespace TinyMLaaS.Orchestrator.Endpoints;
 
 /// <summary>Why steps wait, as of one moment.</summary>
-internal sealed class WaitingReasons(IReadOnlyDictionary<string, WorkerPool> pools, IReadOnlyDictionary<string, int> busy)
+internal sealed class WaitingReasons(IReadOnlyDictionary<string, WorkerPool> pools, BusySlots busy)
 {
     public static async Task<WaitingReasons> ReadAsync(OrchestratorDbContext database, WorkerPools pools, CancellationToken cancellation) =>
         new(pools.Current(), await BusySlots.CountAsync(database, cancellation));
@@ -25,7 +25,7 @@ internal sealed class WaitingReasons(IReadOnlyDictionary<string, WorkerPool> poo
             return $"no {step.Worker} worker is announced";
         if (pool.VersionFor(step.Uses, step.Version) is null)
             return $"no announced {step.Worker} worker has {step.Uses}{(step.Version is null ? "" : $" {step.Version}")}";
-        if (busy.GetValueOrDefault(step.Worker) >= pool.Slots)
+        if (busy.Of(step.Worker) >= pool.Slots)
             return pool.Slots == 1 ? $"the one slot of {step.Worker} is busy" : $"all {pool.Slots} slots of {step.Worker} are busy";
         return step.Attempts.Count > 0 ? "the pause before the next attempt" : null;
     }

@@ -1,5 +1,9 @@
+using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator;
+using TinyMLaaS.Orchestrator.Runs;
+using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
@@ -38,6 +42,66 @@ public sealed class DispatcherTests : IDisposable
         Assert.Equal([submitted[4].RunId, submitted[2].RunId, submitted[1].RunId, submitted[0].RunId, submitted[3].RunId], order);
         var offered = await Task.WhenAll(order.Select(async run => (await host.ReadAsync(run)).Steps.Single().Attempts.Single().OfferedAt));
         Assert.Equal(Enumerable.Range(0, order.Count).Select(i => start + TimeSpan.FromSeconds(i)), offered);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task A_tenant_with_a_thousand_runs_does_not_hold_up_one_with_ten(int slots)
+    {
+        await using var host = await OrchestratorHost.StartAsync(_folder.Path);
+        await using (var scope = host.Services.CreateAsyncScope())
+        {
+            var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+            foreach (var (tenant, count) in new[] { ("busy", 1000), ("small", 10) })
+            {
+                for (var i = 0; i < count; i++)
+                {
+                    // All of the busy one's are older.
+                    var run = PipelineRun.From(Runs.Of("compiler/fuse") with { Tenant = tenant, AcceptedAt = host.Time.GetUtcNow() + TimeSpan.FromSeconds(tenant == "busy" ? i : 2000 + i) });
+                    run.CurrentState = "Accepted";
+                    run.Accept(host.Time.GetUtcNow(), new OrchestratorOptions());
+                    database.Add(run);
+                }
+            }
+            await database.SaveChangesAsync(TestContext.Current.CancellationToken);
+        }
+
+        await host.AnnounceAsync("compiler", slots, "compiler/fuse");
+        var order = new List<string>();
+        var held = new Queue<StepOffer>();
+        while (order.Count < 21)
+        {
+            held.Enqueue(await host.OfferAsync());
+            order.Add(held.Last().Tenant);
+            if (held.Count < slots)
+                continue;
+            var oldest = held.Dequeue();
+            await host.ClaimAsync(oldest);
+            await host.CompleteAsync(oldest);
+        }
+
+        Assert.Equal(10, order.Count(t => t == "small"));
+        // Turn by turn, as long as both want something: never more than two in a row of one of them.
+        Assert.DoesNotContain(order.Take(18).Chunk(3), three => three.Distinct().Count() == 1);
+        Assert.Equal("busy", order[0]);
+    }
+
+    [Fact]
+    public async Task Priority_goes_before_the_share_of_a_tenant_and_a_smaller_share_before_age()
+    {
+        await using var host = await OrchestratorHost.StartAsync(_folder.Path);
+        SubmitRun New(string tenant, int priority, int age) => Runs.Of("compiler/fuse") with { Tenant = tenant, Priority = priority, AcceptedAt = host.Time.GetUtcNow() - TimeSpan.FromMinutes(age) };
+        SubmitRun[] runs = [New("a", 0, 9), New("a", 0, 8), New("a", 5, 1), New("a", 5, 2), New("b", 0, 3)];
+        foreach (var run in runs)
+            await host.SubmitAsync(run);
+
+        await host.AnnounceAsync("compiler", 4, "compiler/fuse");
+        var order = new List<Guid>();
+        for (var i = 0; i < 4; i++)
+            order.Add((await host.OfferAsync()).RunId);
+
+        Assert.Equal([runs[3].RunId, runs[2].RunId, runs[4].RunId, runs[0].RunId], order);
     }
 
     [Fact]
