@@ -17,6 +17,9 @@ public sealed record StepResource
     /// <summary>True when the result came from the step cache.</summary>
     public bool Cached { get; init; }
 
+    /// <summary>Why the result did not come from the step cache; absent when it did, and until that was looked at.</summary>
+    public CacheMiss? CacheMiss { get; init; }
+
     /// <summary>Why a pending step does not run yet, for people.</summary>
     public string? WaitingFor { get; init; }
 

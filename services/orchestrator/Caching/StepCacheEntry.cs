@@ -13,6 +13,11 @@ internal sealed class StepCacheEntry
 
     public required string Tenant { get; init; }
 
+    public required string Uses { get; init; }
+
+    /// <summary>What the key was made of, to say what has changed.</summary>
+    public required StepCacheParts Parts { get; init; }
+
     public required IReadOnlyList<ArtifactRef> Outputs { get; init; }
 
     public required ArtifactRef Report { get; init; }
@@ -28,6 +33,9 @@ internal sealed class StepCacheEntryConfiguration : IEntityTypeConfiguration<Ste
     {
         builder.ToTable("step_cache");
         builder.HasKey(e => e.Key);
+        // The newest of a transformer, to find what a step is most like.
+        builder.HasIndex(e => new { e.Tenant, e.Uses, e.StoredAt });
+        builder.Property(e => e.Parts).HasJsonColumn();
         builder.Property(e => e.Outputs).HasJsonColumn();
         builder.Property(e => e.Report).HasJsonColumn();
         builder.Property(e => e.Metrics).HasJsonColumn();

@@ -18,8 +18,7 @@ internal static class StepCacheKey
         // The bytes of an on-site dataset may change without anyone here knowing.
         if (offer.Datasets.Values.Any(d => d.Artifact is null))
             return null;
-        using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer))
+        return Hash(json =>
         {
             json.WriteStartArray();
             json.WriteStringValue(offer.Tenant);
@@ -29,17 +28,48 @@ internal static class StepCacheKey
             json.WriteStringValue(offer.Version);
             json.WriteNumberValue(offer.Seed);
             WriteOptions(json, offer.With);
-            json.WriteStartObject();
-            foreach (var (role, dataset) in offer.Datasets.OrderBy(d => d.Key, StringComparer.Ordinal))
-                json.WriteString(role, dataset.Artifact!.Digest);
-            json.WriteEndObject();
-            if (offer.Uses.StartsWith(HistoryWriters, StringComparison.Ordinal))
-                JsonSerializer.Serialize(json, offer.Recipe, ContractJson.Options);
-            else if (offer.Uses == PipelineRun.Evaluator)
-                json.WriteStringValue(offer.Recipe.Model.Digest); // some metrics compare with the network that the run started from
+            WriteDatasets(json, offer);
+            if (HasHistory(offer))
+                WriteHistory(json, offer);
             json.WriteEndArray();
-        }
+        });
+    }
+
+    /// <summary>The parts of the step that an offer describes; null when its result may not be cached.</summary>
+    public static StepCacheParts? PartsOf(StepOffer offer) => offer.Datasets.Values.Any(d => d.Artifact is null) ? null : new StepCacheParts
+    {
+        Input = $"{offer.Input.Digest} {offer.Input.Kind}",
+        Options = Hash(json => WriteOptions(json, offer.With)),
+        Version = offer.Version,
+        Datasets = Hash(json => WriteDatasets(json, offer)),
+        Seed = offer.Seed,
+        History = HasHistory(offer) ? Hash(json => WriteHistory(json, offer)) : "",
+    };
+
+    private static string Hash(Action<Utf8JsonWriter> write)
+    {
+        using var buffer = new MemoryStream();
+        using (var json = new Utf8JsonWriter(buffer))
+            write(json);
         return Convert.ToHexStringLower(SHA256.HashData(buffer.GetBuffer().AsSpan(0, (int)buffer.Length)));
+    }
+
+    private static void WriteDatasets(Utf8JsonWriter json, StepOffer offer)
+    {
+        json.WriteStartObject();
+        foreach (var (role, dataset) in offer.Datasets.OrderBy(d => d.Key, StringComparer.Ordinal))
+            json.WriteString(role, dataset.Artifact!.Digest);
+        json.WriteEndObject();
+    }
+
+    private static bool HasHistory(StepOffer offer) => offer.Uses.StartsWith(HistoryWriters, StringComparison.Ordinal) || offer.Uses == PipelineRun.Evaluator;
+
+    private static void WriteHistory(Utf8JsonWriter json, StepOffer offer)
+    {
+        if (offer.Uses == PipelineRun.Evaluator)
+            json.WriteStringValue(offer.Recipe.Model.Digest); // some metrics compare with the network that the run started from
+        else
+            JsonSerializer.Serialize(json, offer.Recipe, ContractJson.Options);
     }
 
     private static void WriteOptions(Utf8JsonWriter json, JsonElement? options)

@@ -33,6 +33,7 @@ internal static class RunResources
         Uses = step.Uses,
         State = step.State,
         Cached = step.Cached,
+        CacheMiss = step.CacheMiss,
         WaitingFor = waiting.Of(run, step),
         Progress = step.Progress,
         Activity = step.Activity,

@@ -297,6 +297,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public void CompleteFromCache(RunStep step, StepCacheEntry entry, DateTimeOffset now, OrchestratorOptions options)
     {
         step.Cached = true;
+        step.CacheMiss = null;
         Succeed(step, entry.Outputs, entry.Report, entry.Metrics, now);
         Record("step.cached", now, sequence => new StepCached
         {

@@ -37,6 +37,9 @@ internal sealed class RunStep
 
     public bool Cached { get; set; }
 
+    /// <summary>Why it did not come from the cache; null when it did, and until that was looked at.</summary>
+    public CacheMiss? CacheMiss { get; set; }
+
     /// <summary>Since when its input is there; null until then.</summary>
     public DateTimeOffset? ReadyAt { get; set; }
 
@@ -115,6 +118,7 @@ internal sealed class RunStep
         Activity = null;
         Unclaimed = 0;
         Deaths = 0;
+        CacheMiss = null;
         AttemptsBefore = Attempts.Count;
         // An evaluation takes the version that it finds.
         if (IsEvaluation)
@@ -138,6 +142,7 @@ internal sealed class RunStepConfiguration : IEntityTypeConfiguration<RunStep>
         builder.Property(s => s.Report).HasJsonColumn();
         builder.Property(s => s.Metrics).HasJsonColumn();
         builder.Property(s => s.Failure).HasJsonColumn();
+        builder.Property(s => s.CacheMiss).HasJsonColumn();
         builder.Ignore(s => s.IsEvaluation);
         builder.Ignore(s => s.IsTerminal);
         builder.Ignore(s => s.Active);

@@ -12,6 +12,9 @@ namespace TinyMLaaS.Orchestrator.Runs;
 /// <summary>The verbs of <see cref="PipelineRunStateMachine"/>. Answers and messages leave after the commit: the endpoint holds them back until then.</summary>
 internal static class SideEffects
 {
+    /// <summary>Results of a transformer that a step which is not in the cache is held against.</summary>
+    private const int ComparedEntries = 100;
+
     public static AttemptRefused UnknownRun(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
 
     public static ResumeRunRefused NothingToResume(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
@@ -240,24 +243,45 @@ internal static class SideEffects
     private static async Task ServeFromCacheAsync(PipeContext c, PipelineRun run)
     {
         if (!run.Submission.Cache)
+        {
+            foreach (var step in run.Waiting)
+                step.CacheMiss = new CacheMiss { Reason = CacheMissReasons.Off };
             return;
+        }
         var database = Database(c);
         var missed = new HashSet<int>();
         while (run.Waiting.FirstOrDefault(s => s.Version is not null && !missed.Contains(s.Position)) is { } step)
         {
-            var entry = StepCacheKey.Of(run.DescribeOffer(step, step.Version!)) is { } key
+            var offer = run.DescribeOffer(step, step.Version!);
+            var entry = StepCacheKey.Of(offer) is { } key
                 ? await database.StepCache.AsNoTracking().SingleOrDefaultAsync(e => e.Key == key, c.CancellationToken)
                 : null;
-            if (entry is null)
-                missed.Add(step.Position);
-            else
+            if (entry is not null)
+            {
                 run.CompleteFromCache(step, entry, Now(c), Settings(c));
+                continue;
+            }
+            missed.Add(step.Position);
+            step.CacheMiss ??= await WhyMissedAsync(database, offer, c.CancellationToken);
         }
+    }
+
+    /// <summary>Holds a step against the newest results of its transformer: what differs from the one that is most like it.</summary>
+    private static async Task<CacheMiss> WhyMissedAsync(OrchestratorDbContext database, StepOffer offer, CancellationToken cancellation)
+    {
+        if (StepCacheKey.PartsOf(offer) is not { } parts)
+            return new CacheMiss { Reason = CacheMissReasons.NotCacheable };
+        var newest = await database.StepCache.AsNoTracking().Where(e => e.Tenant == offer.Tenant && e.Uses == offer.Uses)
+            .OrderByDescending(e => e.StoredAt).ThenBy(e => e.Key).Take(ComparedEntries).Select(e => e.Parts).ToListAsync(cancellation);
+        return newest.Select(parts.Differences).MinBy(d => d.Count) is { } changed
+            ? new CacheMiss { Reason = CacheMissReasons.Changed, Changed = changed }
+            : new CacheMiss { Reason = CacheMissReasons.NothingAlike };
     }
 
     private static async Task RememberAsync(BehaviorContext<PipelineRun> c, RunStep step)
     {
-        if (StepCacheKey.Of(c.Saga.DescribeOffer(step, step.Version!)) is not { } key)
+        var offer = c.Saga.DescribeOffer(step, step.Version!);
+        if (StepCacheKey.Of(offer) is not { } key || StepCacheKey.PartsOf(offer) is not { } parts)
             return;
         var database = Database(c);
         if (!await database.StepCache.AnyAsync(e => e.Key == key, c.CancellationToken))
@@ -266,6 +290,8 @@ internal static class SideEffects
             {
                 Key = key,
                 Tenant = c.Saga.Tenant,
+                Uses = step.Uses,
+                Parts = parts,
                 Outputs = step.Outputs,
                 Report = step.Report!,
                 Metrics = step.Metrics,

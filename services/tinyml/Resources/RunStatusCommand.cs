@@ -33,6 +33,8 @@ internal static class RunStatusCommand
         terminal.WriteText($"{run.Id} of {run.ModelName}: {run.State}");
         foreach (var row in RunRow.Of(run))
             terminal.WriteText($"  {row.Name,-28} {row.State,-10} {(row.Cached ? "from the cache" : row.Detail)}".TrimEnd());
+        foreach (var step in run.Steps.Where(s => s.CacheMiss is { Reason: CacheMissReasons.Changed }))
+            terminal.WriteText($"  step {step.Step} is not in the cache: {string.Join(", ", step.CacheMiss!.Changed)} changed");
         if (run.Failure is { } failure)
             terminal.WriteText($"  {failure.Code}: {failure.Message}");
     }

@@ -36,11 +36,23 @@ public sealed class StepCacheTests : IDisposable
         Assert.False(host.HasOffer());
     }
 
-    public static TheoryData<string> Differences() => ["cache off", "tenant", "model", "version", "option", "seed", "dataset", "dataset that may change"];
+    public static TheoryData<string, string> Differences() => new()
+    {
+        { "cache off", "off" },
+        { "tenant", "nothing-alike" },
+        { "model", "changed input" },
+        { "version", "changed version" },
+        { "option", "changed options" },
+        { "seed", "changed seed" },
+        { "dataset", "changed datasets" },
+        { "option and seed", "changed options seed" },
+        { "transformer", "nothing-alike" },
+        { "dataset that may change", "not-cacheable" },
+    };
 
     [Theory]
     [MemberData(nameof(Differences))]
-    public async Task What_the_result_depends_on_makes_another_entry(string difference)
+    public async Task What_the_result_depends_on_makes_another_entry_and_the_step_says_so(string difference, string why)
     {
         await using var host = await StartAsync();
         var first = Cached(Runs.Of("compiler/fuse").With(1, """{"a":1,"b":[2]}""")) with
@@ -59,6 +71,8 @@ public sealed class StepCacheTests : IDisposable
             "version" => other with { Steps = [other.Steps[0] with { Version = "2" }] },
             "option" => other.With(1, """{"a":1,"b":[3]}"""),
             "seed" => other with { Seed = 2 },
+            "option and seed" => other.With(1, """{"a":1,"b":[2],"c":null}""") with { Seed = 3 },
+            "transformer" => other.Step(1, s => s with { Uses = "compiler/quantize" }),
             "dataset" => other with { Datasets = [new DatasetRef { Name = "d", Artifact = Runs.Artifact("two", ArtifactKinds.Dataset) }] },
             _ => other with { Datasets = [new DatasetRef { Name = "d", Site = "factory-1", Path = "/data" }] },
         };
@@ -68,6 +82,7 @@ public sealed class StepCacheTests : IDisposable
         var step = (await host.ReadAsync(other.RunId)).Steps.Single();
         Assert.False(step.Cached);
         Assert.Contains(step.State, new[] { StepStates.Pending, StepStates.Offered });
+        Assert.Equal(why, string.Join(' ', [step.CacheMiss!.Reason, .. step.CacheMiss.Changed]));
     }
 
     [Fact]
@@ -102,6 +117,30 @@ public sealed class StepCacheTests : IDisposable
 
         Assert.True((await host.ReadAsync(same.RunId)).Steps.Single().Cached);
         Assert.Equal(renamed.RunId, (await host.OfferAsync("installer")).RunId);
+    }
+
+    [Fact]
+    public async Task A_step_is_held_against_the_entry_that_it_is_most_like()
+    {
+        await using var host = await StartAsync();
+        foreach (var (seed, options) in new[] { (1, """{"a":1}"""), (2, """{"a":2}"""), (3, """{"a":3}""") })
+        {
+            await host.SubmitAsync(Cached(Runs.Of("compiler/fuse").With(1, options)) with { Seed = seed });
+            await host.ToEndAsync();
+        }
+        var other = Cached(Runs.Of("compiler/fuse", "installer/bundle").With(1, """{"a":1}""")) with { Seed = 2 };
+        await host.SubmitAsync(other);
+        Assert.Equal("changed", (await host.GetAsync(other.RunId)).Steps[0].CacheMiss!.Reason);
+        Assert.Single((await host.GetAsync(other.RunId)).Steps[0].CacheMiss!.Changed);
+        await host.ToEndAsync();
+
+        // The package is the first of its kind, and after another one it is of another history.
+        Assert.Equal("nothing-alike", (await host.GetAsync(other.RunId)).Steps[1].CacheMiss!.Reason);
+        await host.ToEndAsync("installer");
+        var renamed = other with { RunId = Guid.NewGuid(), ModelName = "renamed" };
+        await host.SubmitAsync(renamed);
+        var shown = await host.GetAsync(renamed.RunId);
+        Assert.Equal((true, null, "history"), (shown.Steps[0].Cached, shown.Steps[0].CacheMiss, Assert.Single(shown.Steps[1].CacheMiss!.Changed)));
     }
 
     [Fact]

@@ -148,6 +148,37 @@ public sealed class LoneWorkerTests : IDisposable
         Assert.Equal(2, ends.OfType<CompleteAttempt>().Single().Fence);
     }
 
+    [Theory]
+    [InlineData(HeartbeatVerdicts.Cancel, true)]
+    [InlineData(HeartbeatVerdicts.Lost, false)]
+    public async Task The_answer_to_a_heartbeat_stops_the_work_where_no_order_came(string verdict, bool says)
+    {
+        using var begun = new SemaphoreSlim(0);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, cancellation) =>
+        {
+            if (begun.CurrentCount > 0)
+                return Copy(request);
+            begun.Release();
+            cancellation.WaitHandle.WaitOne();
+            throw new OperationCanceledException(cancellation);
+        }));
+        worker.OnBeat = beat => beat.Fence == 1 ? verdict : HeartbeatVerdicts.Continue;
+        var offer = await worker.OfferAsync();
+        await worker.SendAsync(offer);
+        await worker.UntilAsync(() => begun.CurrentCount > 0);
+
+        await worker.SendAsync(offer with { Fence = 2, ClaimWithin = TimeSpan.FromHours(1) });
+        var ends = new List<object>();
+        await worker.UntilAsync(() =>
+        {
+            while (worker.Ends.TryRead(out var end))
+                ends.Add(end);
+            return ends.OfType<CompleteAttempt>().Any();
+        });
+
+        Assert.Equal(says ? ["cancelled"] : [], ends.OfType<FailAttempt>().Select(f => f.Failure.Code));
+    }
+
     [Fact]
     public async Task A_worker_that_is_waited_for_goes_on_when_its_lease_is_over_and_tells_the_end_until_it_is_heard()
     {

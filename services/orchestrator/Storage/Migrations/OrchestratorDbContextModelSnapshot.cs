@@ -30,6 +30,10 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("Parts")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("Report")
                         .IsRequired()
                         .HasColumnType("TEXT");
@@ -41,7 +45,13 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("Uses")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
                     b.HasKey("Key");
+
+                    b.HasIndex("Tenant", "Uses", "StoredAt");
 
                     b.ToTable("step_cache", (string)null);
                 });
@@ -193,6 +203,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
 
                     b.Property<int>("AttemptsBefore")
                         .HasColumnType("INTEGER");
+
+                    b.Property<string>("CacheMiss")
+                        .HasColumnType("TEXT");
 
                     b.Property<bool>("Cached")
                         .HasColumnType("INTEGER");

@@ -37,6 +37,10 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .IsRequired()
                         .HasColumnType("text");
 
+                    b.Property<string>("Parts")
+                        .IsRequired()
+                        .HasColumnType("text");
+
                     b.Property<string>("Report")
                         .IsRequired()
                         .HasColumnType("text");
@@ -49,7 +53,14 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .HasColumnType("text")
                         .UseCollation("C");
 
+                    b.Property<string>("Uses")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .UseCollation("C");
+
                     b.HasKey("Key");
+
+                    b.HasIndex("Tenant", "Uses", "StoredAt");
 
                     b.ToTable("step_cache", "orchestrator");
                 });
@@ -209,6 +220,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
 
                     b.Property<int>("AttemptsBefore")
                         .HasColumnType("integer");
+
+                    b.Property<string>("CacheMiss")
+                        .HasColumnType("text");
 
                     b.Property<bool>("Cached")
                         .HasColumnType("boolean");
