@@ -33,6 +33,9 @@ public sealed record SubmitRun
     /// <summary>False: no step may come from the step cache.</summary>
     public required bool Cache { get; init; }
 
+    /// <summary>True when the owner asked for the end before the run was known to be taken on: it is taken on as cancelled, and one that was taken on before is cancelled.</summary>
+    public bool Cancelled { get; init; }
+
     /// <summary>Seed of every random choice in the run.</summary>
     public required int Seed { get; init; }
 

@@ -16,10 +16,13 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
         Correlate();
 
         Initially(
-            When(SubmitRun).Accept().ServeFromCache().TransitionTo(Accepted).Settle(this).AnswerAccepted().Tell());
+            When(SubmitRun).Accept().IfElse(
+                c => c.Message.Cancelled,
+                cancelled => cancelled.EndUnwanted(this),
+                wanted => wanted.ServeFromCache().TransitionTo(Accepted).Settle(this)).AnswerAccepted().Tell());
 
         During(Accepted,
-            When(SubmitRun).AnswerAccepted(),
+            When(SubmitRun).If(c => c.Message.Cancelled, unwanted => unwanted.EndUnwanted(this)).AnswerAccepted().Tell(),
             When(OfferStep).Offer().Settle(this).Tell(),
             When(ClaimAttempt).Claim().If(c => c.Saga.StartedAt is not null, started => started.TransitionTo(Running)).Tell(),
             When(Heartbeat).Beat().Tell(),
@@ -35,7 +38,7 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             When(ResumeRun).AnswerResume());
 
         During(Running,
-            When(SubmitRun).AnswerAccepted(),
+            When(SubmitRun).If(c => c.Message.Cancelled, unwanted => unwanted.EndUnwanted(this)).AnswerAccepted().Tell(),
             When(OfferStep).Offer().Settle(this).Tell(),
             When(ClaimAttempt).Claim().Tell(),
             When(Heartbeat).Beat().Tell(),

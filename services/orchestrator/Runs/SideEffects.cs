@@ -15,6 +15,8 @@ internal static class SideEffects
     /// <summary>Results of a transformer that a step which is not in the cache is held against.</summary>
     private const int ComparedEntries = 100;
 
+    private const string CancelledEarly = "asked for by its owner before it was taken on";
+
     public static AttemptRefused UnknownRun(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
 
     public static ResumeRunRefused NothingToResume(Guid run) => new() { Code = "unknown-run", Message = $"There is no run {run}." };
@@ -108,6 +110,13 @@ internal static class SideEffects
                 .EndCancelling(machine)
                 .AnswerCancel(),
             other => other.AnswerCancel());
+
+    /// <summary>Ends a run whose owner had asked for that before it was known to be here.</summary>
+    public static EventActivityBinder<PipelineRun, SubmitRun> EndUnwanted(this EventActivityBinder<PipelineRun, SubmitRun> binder, PipelineRunStateMachine machine) =>
+        binder.If(c => Owned(c, c.Message.Tenant), owned => owned
+            .Then(c => c.Saga.Cancel(CancelledEarly, Now(c), Settings(c)))
+            .TransitionTo(machine.Cancelling)
+            .EndCancelling(machine));
 
     public static EventActivityBinder<PipelineRun, CancelRun> AnswerCancel(this EventActivityBinder<PipelineRun, CancelRun> binder) =>
         binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant)

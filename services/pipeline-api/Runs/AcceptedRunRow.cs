@@ -14,12 +14,22 @@ internal sealed class AcceptedRunRow
     public required string Tenant { get; init; }
 
     /// <summary>The complete <see cref="SubmitRun"/> as JSON.</summary>
-    public required string Submission { get; init; }
+    public required string Submission { get; set; }
 
     /// <summary>True once the orchestrator has been seen to know the run.</summary>
     public bool HandedOver { get; set; }
 
     public required DateTimeOffset AcceptedAt { get; init; }
+
+    /// <summary>Of the message that is to arrive: a cancelled run's is another one, which must not be taken for a repetition.</summary>
+    public static Guid MessageOf(SubmitRun run)
+    {
+        if (!run.Cancelled)
+            return run.RunId;
+        var bytes = run.RunId.ToByteArray();
+        bytes[^1] ^= 0xff;
+        return new Guid(bytes);
+    }
 
     public SubmitRun Read() => JsonSerializer.Deserialize<SubmitRun>(Submission, ContractJson.Options)!;
 

@@ -1,9 +1,12 @@
 using System.Collections.Concurrent;
+using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Persistence;
 using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Requests;
@@ -37,10 +40,12 @@ internal sealed class HandOver(
     {
         await using var scope = scopes.CreateAsyncScope();
         var outbox = scope.ServiceProvider.GetRequiredService<TransactionalOutbox<PipelineApiDbContext>>();
-        if (await outbox.HoldsAsync(row.RunId, cancellation))
+        var run = row.Read();
+        var message = AcceptedRunRow.MessageOf(run);
+        if (await outbox.HoldsAsync(message, cancellation))
             return;
         Note(row.RunId);
-        await outbox.AddAsync(Runs, row.RunId, row.Read(), cancellation);
+        await outbox.AddAsync(Runs, message, run, cancellation);
         try
         {
             await scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>().SaveChangesAsync(cancellation);
@@ -50,6 +55,22 @@ internal sealed class HandOver(
             // The sweep, here or in another process, had the same thought.
         }
         outbox.Committed();
+    }
+
+    /// <summary>Makes sure that a run which is not known to be taken on ends, whether or not its first message arrives; the run as its owner wants it now.</summary>
+    public async Task<SubmitRun> CancelAsync(AcceptedRunRow row, CancellationToken cancellation)
+    {
+        var run = row.Read() with { Cancelled = true };
+        await using (var scope = scopes.CreateAsyncScope())
+        {
+            var database = scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>();
+            var stored = await database.AcceptedRuns.SingleAsync(r => r.RunId == row.RunId, cancellation);
+            stored.Submission = JsonSerializer.Serialize(run, ContractJson.Options);
+            stored.HandedOver = false;
+            await database.SaveChangesAsync(cancellation);
+            await SendAgainAsync(stored, cancellation);
+        }
+        return run;
     }
 
     /// <summary>One look at all rows.</summary>
@@ -67,12 +88,15 @@ internal sealed class HandOver(
                 .OrderBy(r => r.AcceptedAt).ThenBy(r => r.RunId).Take(Batch).ToListAsync(cancellation);
             foreach (var row in rows)
             {
-                if (await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is not null)
+                var run = row.Read();
+                var message = AcceptedRunRow.MessageOf(run);
+                // One that is to be cancelled has arrived once it is seen to end.
+                if (await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is { } known && (!run.Cancelled || known.State == RunStates.Cancelling || RunStates.IsTerminal(known.State)))
                 {
                     row.HandedOver = true;
                     _sent.TryRemove(row.RunId, out _);
                 }
-                else if (await outbox.HoldsAsync(row.RunId, cancellation))
+                else if (await outbox.HoldsAsync(message, cancellation))
                 {
                     Note(row.RunId);
                 }
@@ -80,7 +104,7 @@ internal sealed class HandOver(
                 {
                     log.LogInformation("Run {RunId} is not known to the orchestrator although its message has left; it is sent again", row.RunId);
                     Note(row.RunId);
-                    await outbox.AddAsync(Runs, row.RunId, row.Read(), cancellation);
+                    await outbox.AddAsync(Runs, message, run, cancellation);
                 }
             }
             await database.SaveChangesAsync(cancellation);

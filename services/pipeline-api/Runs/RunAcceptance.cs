@@ -100,7 +100,7 @@ internal sealed class RunAcceptance(
     {
         Id = run.RunId,
         Tenant = run.Tenant,
-        State = RunStates.Accepted,
+        State = run.Cancelled ? RunStates.Cancelling : RunStates.Accepted,
         ModelName = run.ModelName,
         Model = run.Model,
         Pipeline = run.Pipeline,

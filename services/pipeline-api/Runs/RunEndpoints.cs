@@ -68,8 +68,8 @@ internal static class RunEndpoints
     {
         if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
             return NoRun(id);
-        if (!await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
-            return orchestrator.Unavailable("it has not taken the run on yet");
+        if (!await IsKnownAsync())
+            return Results.Accepted($"/v1/runs/{id}", RunAcceptance.Show(await handOver.CancelAsync(row, cancellation)));
         try
         {
             await client.GetResponse<CancelRunAccepted>(new CancelRun { Tenant = row.Tenant, RunId = id, Reason = "asked for by its owner" }, cancellation);
@@ -81,6 +81,19 @@ internal static class RunEndpoints
         return await orchestrator.FindAsync(caller.Tenant, id, cancellation) is { } run
             ? Results.Accepted($"/v1/runs/{id}", run)
             : orchestrator.Unavailable("it does not know the run any more");
+
+        // A broker or an orchestrator that is away holds up no wish to end a run that nobody may have begun.
+        async Task<bool> IsKnownAsync()
+        {
+            try
+            {
+                return await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation);
+            }
+            catch (ServiceUnavailableException) when (!row.HandedOver)
+            {
+                return false;
+            }
+        }
     }
 
     /// <summary>

@@ -309,6 +309,29 @@ public sealed class RunLifeTests : IDisposable
     }
 
     [Fact]
+    public async Task A_run_that_was_cancelled_before_it_arrived_ends_whether_it_is_new_or_runs()
+    {
+        await using var host = await StartAsync();
+        var (late, begun, done) = (Runs.Of("compiler/fuse") with { Cancelled = true }, Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"));
+        await host.SubmitAsync(done);
+        await host.ToEndAsync();
+        await host.SubmitAsync(begun);
+        var offer = await host.OfferAsync();
+        await host.ClaimAsync(offer);
+
+        foreach (var run in new[] { late, begun, done })
+            await host.SubmitAsync(run with { Cancelled = true });
+
+        Assert.Equal(HeartbeatVerdicts.Cancel, await host.BeatAsync(offer));
+        await host.FailAsync(offer, retryable: false, code: "cancelled");
+        Assert.Equal(["run.accepted", "run.cancelling", "run.cancelled"], EventsOf(await host.ReadAsync(late.RunId)));
+        Assert.Equal("run.cancelled", EventsOf(await host.ReadAsync(begun.RunId))[^1]);
+        Assert.Equal("run.succeeded", EventsOf(await host.ReadAsync(done.RunId))[^1]);
+        foreach (var run in new[] { late, begun, done })
+            Assert.Empty(TinyMLaaS.Orchestration.Testing.Invariants.Check(await host.ReadAsync(run.RunId)));
+    }
+
+    [Fact]
     public async Task Cancelling_waits_for_the_worker_and_beats_a_result_that_comes_after_it()
     {
         await using var host = await StartAsync();

@@ -48,8 +48,8 @@ internal sealed class FakeOrchestrator : ServiceModule
         endpoint.Handler<SubmitRun>(message =>
         {
             Submitted.Enqueue(message.Message);
-            if (TakesOn)
-                _runs.TryAdd(message.Message.RunId, Show(message.Message));
+            if (TakesOn && !_runs.TryAdd(message.Message.RunId, Show(message.Message)) && message.Message.Cancelled)
+                _runs[message.Message.RunId] = Show(message.Message);
             return Task.CompletedTask;
         });
         endpoint.Handler<CancelRun>(message =>
@@ -99,7 +99,7 @@ internal sealed class FakeOrchestrator : ServiceModule
     {
         Id = run.RunId,
         Tenant = run.Tenant,
-        State = RunStates.Running,
+        State = run.Cancelled ? RunStates.Cancelled : RunStates.Running,
         ModelName = run.ModelName,
         Model = run.Model,
         Pipeline = run.Pipeline,

@@ -35,6 +35,31 @@ public sealed class HandOverTests : IDisposable
         Assert.Equal("running", (string)(await api.GetAsync($"/v1/runs/{id}"))["state"]!);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_run_that_is_cancelled_before_it_is_taken_on_is_taken_on_as_cancelled(bool withoutOrchestrator)
+    {
+        Guid id;
+        await using (var alone = await ApiUnderTest.StartAsync(_folder, new FakeOrchestrator { TakesOn = false }, without: withoutOrchestrator ? "orchestrator" : null))
+        {
+            id = await AcceptAsync(alone);
+
+            var answer = await ApiUnderTest.BodyAsync(await alone.PostAsync($"/v1/runs/{id}/cancel", ""), HttpStatusCode.Accepted);
+
+            Assert.Equal("cancelling", (string)answer["state"]!);
+            await ApiUnderTest.BodyAsync(await alone.PostAsync($"/v1/runs/{id}/cancel", ""), HttpStatusCode.Accepted);
+            if (!withoutOrchestrator)
+                Assert.Equal("cancelling", (string)(await alone.GetAsync($"/v1/runs/{id}"))["state"]!);
+        }
+
+        await using var api = await ApiUnderTest.StartAsync(_folder);
+        await ApiUnderTest.UntilAsync(() => IsHandedOverAsync(api, id), "the hand-over");
+
+        Assert.Contains(api.Orchestrator.Submitted, s => s.RunId == id && s.Cancelled);
+        Assert.Equal("cancelled", (string)(await api.GetAsync($"/v1/runs/{id}"))["state"]!);
+    }
+
     [Fact]
     public async Task A_run_that_the_orchestrator_knows_is_not_sent_again()
     {
