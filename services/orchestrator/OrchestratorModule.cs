@@ -44,6 +44,8 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddSingleton<EventReaders>();
         builder.Services.AddSingleton<IInterceptor, EventCommits>();
         builder.Services.AddSingleton<EventPositions>().AddHostedService(p => p.GetRequiredService<EventPositions>());
+        builder.Services.AddSingleton<EventPublisher>().AddHostedService(p => p.GetRequiredService<EventPublisher>());
+        builder.Services.AddSingleton<IMigration, EventExchange>();
         builder.Services.AddSingleton<WorkerPools>();
         builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());

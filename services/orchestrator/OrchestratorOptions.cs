@@ -68,6 +68,14 @@ internal sealed class OrchestratorOptions
     [Range(1, 10000)]
     public int MaxEventReaders { get; set; } = 200;
 
+    /// <summary>A broker that has lost everything gets the events of so many minutes again: subscribers had not read all of them.</summary>
+    [Range(0, 10080)]
+    public double RepublishMinutes { get; set; } = 10;
+
+    /// <summary>So long subscribers are given to come back to a broker that has lost everything.</summary>
+    [Range(0, 600)]
+    public double RepublishAfterSeconds { get; set; } = 15;
+
     /// <summary>True where workers live in this process: at a start every attempt of the process before is lost at once.</summary>
     public bool WorkersShareProcess { get; set; }
 

@@ -41,6 +41,7 @@ internal static class ServiceBusRegistration
             }
             services.AddOptions<BusOptions>().BindConfiguration(BusOptions.Section).ValidateOnStart();
             services.AddSingleton<IValidateOptions<BusOptions>, BusOptionsValidation>();
+            services.AddSingleton(provider => new BrokerConnections(provider.GetRequiredService<IOptions<BusOptions>>()));
             bus.AddSendObserver<NoExpiry>();
             bus.AddPublishObserver<NoExpiry>();
             bus.UsingRabbitMq((context, transport) =>

@@ -45,6 +45,8 @@ internal static class DependencyRules
         { Area: "services" } when Composing.Contains(project.Folder) => [],
         { Area: "services" } => [$"{project.Path}: no rule says what '{project.Folder}' may reference; add it to one"],
         { Area: "tests" or "benchmarks" } => [],
+        { Area: "samples" } => Only(project, project.Projects, [], "a sample is what a stranger writes, who has none of our code")
+            .Concat(Only(project, project.Packages, ["RabbitMQ.Client"], "a sample needs the client of the protocol that it shows alone")),
         _ => [$"{project.Path}: no rule says what '{project.Area}' may reference; add it to one"],
     };
 

@@ -29,6 +29,8 @@ public sealed class DependencyTests
     [InlineData("services/persistence/TinyMLaaS.Persistence.csproj", "<ProjectReference Include='../orchestrator/TinyMLaaS.Orchestrator.csproj' />")]
     [InlineData("services/worker-host/TinyMLaaS.WorkerHost.csproj", "<ProjectReference Include='../persistence/TinyMLaaS.Persistence.csproj' />")]
     [InlineData("services/worker-host/TinyMLaaS.WorkerHost.csproj", "<ProjectReference Include='../orchestrator/TinyMLaaS.Orchestrator.csproj' />")]
+    [InlineData("samples/subscribers/csharp/Subscriber.csproj", "<ProjectReference Include='../../../contracts/TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj' />")]
+    [InlineData("samples/subscribers/csharp/Subscriber.csproj", "<PackageReference Include='MassTransit' />")]
     [InlineData("services/something-new/TinyMLaaS.SomethingNew.csproj", "")]
     [InlineData("tools/x/TinyMLaaS.X.csproj", "")]
     public void A_forbidden_reference_is_found(string project, string reference)

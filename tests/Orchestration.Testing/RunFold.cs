@@ -115,6 +115,9 @@ internal sealed class RunFold
             case "io.tinymlaas.step.cached.v1":
                 Cache(entry, Read<StepCached>(entry));
                 break;
+            case "io.tinymlaas.artifact.stored.v1":
+                Store(entry, Read<ArtifactStored>(entry));
+                break;
             default:
                 Broken(Invariants.EventsFold, $"event {entry.Sequence} is a {entry.Type}, which is unknown here");
                 break;
@@ -161,6 +164,13 @@ internal sealed class RunFold
         attempt.End(AttemptStates.Succeeded, entry.At);
         step.Succeed(succeeded.Outputs, succeeded.Report, succeeded.Metrics);
         SkipWhatCannotBeMeasured(succeeded.Step, succeeded.Outputs);
+    }
+
+    // It tells once more, by itself, what the step's success has told.
+    private void Store(RunEvent entry, ArtifactStored stored)
+    {
+        if (Find(entry, stored.Step) is { } step && (step.State != StepStates.Succeeded || step.Cached || !step.Outputs.Contains(stored.Artifact)))
+            Broken(Invariants.EventsFold, $"event {entry.Sequence} stores {stored.Artifact.Digest}, which no attempt at its step has made", stored.Step);
     }
 
     private void Cache(RunEvent entry, StepCached cached)

@@ -1,3 +1,4 @@
+using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 
@@ -26,6 +27,7 @@ public static class EventTypes
         ["step.failed"] = typeof(StepFailed),
         ["step.lost"] = typeof(StepLost),
         ["step.cached"] = typeof(StepCached),
+        ["artifact.stored"] = typeof(ArtifactStored),
     };
 
     /// <summary>The CloudEvents type of a name, e.g. <c>io.tinymlaas.step.succeeded.v1</c>.</summary>

@@ -34,6 +34,11 @@ internal static class EventCursorQueries
     public static Task<long> ReadCursorAsync(this OrchestratorDbContext database, string name, CancellationToken cancellation) =>
         database.EventCursors.Where(c => c.Name == name).Select(c => c.Position).SingleAsync(cancellation);
 
+    /// <summary>The same as <see cref="LockCursorAsync"/>, and null at once while somebody else has it.</summary>
+    public static Task<EventCursor?> TryLockCursorAsync(this OrchestratorDbContext database, string name, CancellationToken cancellation) => database.Database.IsNpgsql()
+        ? database.EventCursors.FromSql($"""SELECT * FROM orchestrator.event_cursors WHERE "Name" = {name} FOR UPDATE SKIP LOCKED""").AsAsyncEnumerable().SingleOrDefaultAsync(cancellation).AsTask()
+        : database.EventCursors.SingleOrDefaultAsync(c => c.Name == name, cancellation);
+
     /// <summary>The cursor, with its row locked until the transaction ends. On SQLite the transaction itself is the lock.</summary>
     public static Task<EventCursor> LockCursorAsync(this OrchestratorDbContext database, string name, CancellationToken cancellation) => database.Database.IsNpgsql()
         ? database.EventCursors.FromSql($"""SELECT * FROM orchestrator.event_cursors WHERE "Name" = {name} FOR UPDATE""").AsAsyncEnumerable().SingleAsync(cancellation).AsTask()

@@ -16,6 +16,9 @@ internal sealed record EventFilter(string Tenant, Guid? Run, IReadOnlyList<strin
 /// <summary>Reads the log in the order of positions.</summary>
 internal static class EventLog
 {
+    private const string Steps = "io.tinymlaas.step.";
+    private const string ArtifactStored = "io.tinymlaas.artifact.stored.v1";
+
     /// <summary>What comes after a position.</summary>
     /// <param name="database">The rows.</param>
     /// <param name="filter">Which events.</param>
@@ -54,7 +57,10 @@ internal static class EventLog
         };
     }
 
-    private static string SubjectOf(RunEvent entry, JsonElement data) => data.TryGetProperty("step", out var step) && entry.Type.StartsWith("io.tinymlaas.step.", StringComparison.Ordinal)
-        ? $"runs/{entry.RunId}/steps/{step}"
-        : $"runs/{entry.RunId}";
+    private static string SubjectOf(RunEvent entry, JsonElement data) => entry.Type switch
+    {
+        ArtifactStored => $"artifacts/{data.GetProperty("artifact").GetProperty("digest").GetString()}",
+        var type when type.StartsWith(Steps, StringComparison.Ordinal) => $"runs/{entry.RunId}/steps/{data.GetProperty("step").GetInt32()}",
+        _ => $"runs/{entry.RunId}",
+    };
 }

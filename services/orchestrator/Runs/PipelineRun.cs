@@ -289,6 +289,13 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             Report = message.Report,
             Metrics = step.Metrics,
         });
+        foreach (var output in step.Outputs)
+        {
+            Record("artifact.stored", now, sequence => new ArtifactStored
+            {
+                Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Sequence = sequence, At = now, Artifact = output,
+            });
+        }
         MarkReady(now, options);
         return new AttemptCommitted { Fence = attempt.Fence };
     }

@@ -61,13 +61,20 @@ internal sealed class FaultyStack(Stack stack, FaultServers servers, string virt
 
     public string DatabaseName => database;
 
+    public string Connection => servers.Database.ConnectionString(database);
+
     public string BrokerAddress => servers.Broker.Address(virtualHost == "/" ? "%2F" : virtualHost);
 
     /// <summary>Queues and their messages, one a line.</summary>
     public Task<string> QueuesAsync() => servers.Broker.ControlAsync("list_queues", "-p", virtualHost, "--no-table-headers", "name", "messages");
 
+    /// <summary>How many events the log holds.</summary>
+    public async Task<long> EventsAsync() => (long)(await servers.Database.ScalarAsync(database, "SELECT count(*) FROM orchestrator.run_events"))!;
+
     /// <summary>Waits until the outboxes are empty, then checks all invariants.</summary>
-    public async Task HoldAsync(IReadOnlyCollection<Guid> runs)
+    /// <param name="runs">Those that were accepted.</param>
+    /// <param name="subscribers">What subscribers got of their events.</param>
+    public async Task HoldAsync(IReadOnlyCollection<Guid> runs, IReadOnlyList<SubscriberRecord>? subscribers = null)
     {
         await Stack.UntilAsync(
             async () => (long)(await servers.Database.ScalarAsync(database, "SELECT (SELECT count(*) FROM orchestrator.outbox_messages) + (SELECT count(*) FROM pipeline_api.outbox_messages)"))! == 0,
@@ -75,10 +82,10 @@ internal sealed class FaultyStack(Stack stack, FaultServers servers, string virt
         var places = (await QueuesAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split('\t'))
             .Where(queue => queue is [_, _] && Aside.Any(end => queue[0].EndsWith(end, StringComparison.Ordinal)))
             .ToDictionary(queue => queue[0], queue => long.Parse(queue[1], CultureInfo.InvariantCulture));
-        var address = DatabaseAddress.Parse(servers.Database.ConnectionString(database));
+        var address = DatabaseAddress.Parse(Connection);
         var options = (DbContextOptions<OrchestratorPostgresDbContext>)new DbContextOptionsBuilder<OrchestratorPostgresDbContext>().Use(address, OrchestratorDbContext.SchemaName).Options;
         await using var rows = new OrchestratorPostgresDbContext(options);
-        var violations = await Invariants.CheckAsync(rows, new InvariantScope { Quiet = true, Undelivered = places, Artifacts = OpenAsync }, Stack.Cancellation);
+        var violations = await Invariants.CheckAsync(rows, new InvariantScope { Quiet = true, Undelivered = places, Artifacts = OpenAsync, Subscribers = subscribers ?? [] }, Stack.Cancellation);
         Assert.True(violations.Count == 0, string.Join(Environment.NewLine, violations));
         // The checker knows what the orchestrator knows; that it knows every run that was accepted is ours to say.
         var known = await rows.Runs.Select(r => r.CorrelationId).ToListAsync(Stack.Cancellation);

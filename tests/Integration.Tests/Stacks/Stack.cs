@@ -73,7 +73,10 @@ internal sealed class Stack : IAsyncDisposable
     public Task KillAsync(string service) => _programs.KillAsync(service);
 
     /// <summary>Hosts workers in this process, on the same broker.</summary>
-    public async Task<WebApplication> StartWorkersAsync(params ServiceModule[] workers)
+    public Task<WebApplication> StartWorkersAsync(params ServiceModule[] workers) => HostAsync(new Dictionary<string, string?>(), workers);
+
+    /// <summary>Hosts services in this process, on the same broker, with more options.</summary>
+    public async Task<WebApplication> HostAsync(IReadOnlyDictionary<string, string?> options, params ServiceModule[] workers)
     {
         var configuration = new Dictionary<string, string?>
         {
@@ -82,6 +85,8 @@ internal sealed class Stack : IAsyncDisposable
             ["Worker:WorkFolder"] = Path.Combine(_programs.Folder, "work"),
             ["Worker:Slots"] = "2",
         };
+        foreach (var (name, value) in options)
+            configuration[name] = value;
         var app = ServiceHost.Build(workers, [.. workers.Select(w => new ServiceListener(w.Name, new IPEndPoint(IPAddress.Loopback, 0), null))], configuration, Serilog.Core.Logger.None, ServiceBus.RabbitMq);
         await app.StartAsync(Cancellation);
         _workers.Add(app);

@@ -18,21 +18,21 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
 
     private static readonly string[] EventTypes =
     [
-        .. "run.accepted run.cancelled run.cancelling run.failed run.resumed run.started run.succeeded step.cached step.failed step.lost step.offered step.progressed step.started step.succeeded"
+        .. "artifact.stored run.accepted run.cancelled run.cancelling run.failed run.resumed run.started run.succeeded step.cached step.failed step.lost step.offered step.progressed step.started step.succeeded"
             .Split(' ').Select(e => $"io.tinymlaas.{e}.v1"),
     ];
 
     // The run 'plain' has two steps: fences 1 (failed) and 2 (succeeded), then 3 (lost) and 4 (succeeded). Its events:
-    // 1 accepted, 2 offered, 3 started, 4 started, 5 failed, 6 offered, 7 started, 8 progressed, 9 succeeded, 10 offered, 11 started, 12 lost,
-    // 13 offered, 14 started, 15 succeeded, 16 succeeded.
+    // 1 accepted, 2 offered, 3 started, 4 started, 5 failed, 6 offered, 7 started, 8 progressed, 9 succeeded, 10 stored, 11 offered, 12 started, 13 lost,
+    // 14 offered, 15 started, 16 succeeded, 17 stored, 18 succeeded.
     public static TheoryData<string, string, string, int?, long?> Plants() => new()
     {
         { "a run without an end", "UPDATE runs SET EndedAt = NULL WHERE CorrelationId = $plain", "I1", null, null },
         { "a run that ended in two ways", "UPDATE runs SET CurrentState = 'Cancelled' WHERE CorrelationId = $plain", "I4", null, null },
-        { "an end that is told twice", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 17, Tenant, 'io.tinymlaas.run.cancelled.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
-        { "an event after the end", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 17, Tenant, 'io.tinymlaas.run.cancelling.v1', At, replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16", "I1", null, null },
+        { "an end that is told twice", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 19, Tenant, 'io.tinymlaas.run.cancelled.v1', At, replace(Data, '\"sequence\":18', '\"sequence\":19') FROM run_events WHERE RunId = $plain AND Sequence = 18", "I1", null, null },
+        { "an event after the end", "INSERT INTO run_events (RunId, Sequence, Tenant, Type, At, Data) SELECT RunId, 19, Tenant, 'io.tinymlaas.run.cancelling.v1', At, replace(Data, '\"sequence\":18', '\"sequence\":19') FROM run_events WHERE RunId = $plain AND Sequence = 18", "I1", null, null },
         { "a resumption of a run that succeeded", "UPDATE run_events SET Type = 'io.tinymlaas.run.succeeded.v1' WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.failed.v1'", "I1", null, null },
-        { "a second end without a resumption", "UPDATE run_events SET Type = 'io.tinymlaas.run.cancelled.v1', Data = (SELECT replace(Data, '\"sequence\":9', '\"sequence\":10') FROM run_events WHERE RunId = $resumed AND Sequence = 9) WHERE RunId = $resumed AND Sequence = 10", "I1", null, null },
+        { "a second end without a resumption", "UPDATE run_events SET Type = 'io.tinymlaas.run.cancelled.v1', Data = (SELECT replace(Data, '\"sequence\":10', '\"sequence\":11') FROM run_events WHERE RunId = $resumed AND Sequence = 10) WHERE RunId = $resumed AND Sequence = 11", "I1", null, null },
         { "a resumption that no event tells", "UPDATE runs SET Resumptions = 3 WHERE CorrelationId = $resumed", "I4", null, null },
         { "a resumption that repeats a finished step", "UPDATE run_events SET Data = replace(Data, '\"step\":2', '\"step\":1') WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.resumed.v1'", "I4", 1, null },
         { "a cancellation that nobody asked for", "DELETE FROM run_events WHERE RunId = $resumed AND Type = 'io.tinymlaas.run.cancelling.v1'", "I1", null, null },
@@ -40,16 +40,17 @@ public sealed class InvariantsTests(InvariantsTests.Rows rows) : IClassFixture<I
         { "a failure of a run that succeeded", "UPDATE runs SET Failure = (SELECT Failure FROM step_attempts WHERE RunId = $plain AND Fence = 1) WHERE CorrelationId = $plain", "I1", null, null },
         { "two winners", "UPDATE step_attempts SET State = 'succeeded' WHERE RunId = $plain AND Fence = 3", "I2", 2, 4 },
         { "no winner", "UPDATE step_attempts SET State = 'lost' WHERE RunId = $plain AND Fence = 4", "I2", 2, null },
-        { "a step that is committed twice", "UPDATE run_events SET Type = 'io.tinymlaas.step.succeeded.v1', Data = (SELECT replace(Data, '\"sequence\":15', '\"sequence\":16') FROM run_events WHERE RunId = $plain AND Sequence = 15) WHERE RunId = $plain AND Sequence = 16", "I2", 2, 4 },
+        { "a step that is committed twice", "UPDATE run_events SET Type = 'io.tinymlaas.step.succeeded.v1', Data = (SELECT replace(Data, '\"sequence\":16', '\"sequence\":17') FROM run_events WHERE RunId = $plain AND Sequence = 16) WHERE RunId = $plain AND Sequence = 17", "I2", 2, 4 },
         { "two active attempts", "UPDATE step_attempts SET State = 'running', EndedAt = NULL WHERE RunId = $plain AND Step = 2", "I2", 2, 4 },
         { "an old attempt that won", "UPDATE step_attempts SET State = CASE Fence WHEN 3 THEN 'succeeded' ELSE 'lost' END WHERE RunId = $plain AND Step = 2", "I3", 2, 3 },
         { "a fence that was never given", "UPDATE step_attempts SET Fence = 7 WHERE RunId = $plain AND Fence = 2", "I3", null, null },
         { "fences that go back", "UPDATE step_attempts SET Fence = CASE Fence WHEN 3 THEN -3 ELSE 3 END WHERE RunId = $plain AND Step = 2; UPDATE step_attempts SET Fence = 4 WHERE RunId = $plain AND Fence = -3", "I3", 2, 3 },
-        { "a commit under an old fence", "UPDATE run_events SET Data = replace(Data, '\"fence\":4', '\"fence\":3') WHERE RunId = $plain AND Sequence = 15", "I3", 2, 3 },
+        { "a commit under an old fence", "UPDATE run_events SET Data = replace(Data, '\"fence\":4', '\"fence\":3') WHERE RunId = $plain AND Sequence = 16", "I3", 2, 3 },
         { "a commit of an attempt that was lost", "UPDATE run_events SET Data = replace(replace(Data, '\"fence\":2', '\"fence\":1'), '\"attempt\":2', '\"attempt\":1') WHERE RunId = $plain AND Sequence = 9", "I3", 1, 1 },
         { "a gap in the events", "DELETE FROM run_events WHERE RunId = $plain AND Sequence = 8", "I4", null, null },
-        { "a last event that is missing", "DELETE FROM run_events WHERE RunId = $plain AND Sequence = 16", "I4", null, null },
+        { "a last event that is missing", "DELETE FROM run_events WHERE RunId = $plain AND Sequence = 18", "I4", null, null },
         { "an event that says another place of itself", "UPDATE run_events SET Data = replace(Data, '\"sequence\":8', '\"sequence\":9') WHERE RunId = $plain AND Sequence = 8", "I4", null, null },
+        { "an artifact that no attempt has made", "UPDATE run_events SET Data = replace(Data, '\"size\":', '\"size\":1') WHERE RunId = $plain AND Sequence = 10", "I4", 1, null },
         { "an output that no event tells", "UPDATE run_steps SET Outputs = (SELECT Outputs FROM run_steps WHERE RunId = $plain AND Position = 1) WHERE RunId = $plain AND Position = 2", "I4", 2, null },
         { "a worker that no event tells", "UPDATE step_attempts SET Worker = 'somebody' WHERE RunId = $plain AND Fence = 2", "I4", 1, 2 },
         { "metrics that no event tells", "UPDATE run_steps SET Metrics = '{\"top1\":0.5}' WHERE RunId = $cached AND Position = 3", "I4", 3, null },

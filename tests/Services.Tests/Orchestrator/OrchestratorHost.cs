@@ -252,6 +252,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
                 Keep<StepFailed>();
                 Keep<StepLost>();
                 Keep<StepCached>();
+                Keep<ArtifactStored>();
                 Keep<CancelAttempt>();
             });
         }

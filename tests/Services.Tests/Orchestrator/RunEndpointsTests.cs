@@ -211,7 +211,7 @@ public sealed class RunEndpointsTests : IDisposable
         Assert.Equal((StepStates.Succeeded, 2.5, 1), (step!.State, step.Seconds, step.Attempts.Single().Attempt));
         Assert.Equal(step.Report, await host.Http.GetFromJsonAsync<ArtifactRef>($"v1/runs/{run.RunId}/steps/1/report", ContractJson.Options, Cancellation));
         var events = await host.Http.GetFromJsonAsync<List<RunEventEntry>>($"v1/runs/{run.RunId}/events?after=3", ContractJson.Options, Cancellation);
-        Assert.Equal([(4L, "io.tinymlaas.step.started.v1"), (5L, "io.tinymlaas.step.succeeded.v1"), (6L, "io.tinymlaas.run.succeeded.v1")], events!.Select(e => (e.Sequence, e.Type)));
+        Assert.Equal([(4L, "io.tinymlaas.step.started.v1"), (5L, "io.tinymlaas.step.succeeded.v1"), (6L, "io.tinymlaas.artifact.stored.v1"), (7L, "io.tinymlaas.run.succeeded.v1")], events!.Select(e => (e.Sequence, e.Type)));
         Assert.Equal("compiler-1", events![0].Data.GetProperty("worker").GetString());
         using var none = await host.Http.GetAsync($"v1/runs/{run.RunId}/steps/2", Cancellation);
         Assert.Equal(HttpStatusCode.NotFound, none.StatusCode);

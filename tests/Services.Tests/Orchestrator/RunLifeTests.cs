@@ -35,7 +35,7 @@ public sealed class RunLifeTests : IDisposable
 
         var done = await host.ReadAsync(run.RunId);
         Assert.Equal(RunStates.Succeeded, done.PublicState);
-        string[] expected = ["run.accepted", "step.offered", "run.started", "step.started", "step.succeeded", "step.offered", "step.started", "step.succeeded", "run.succeeded"];
+        string[] expected = ["run.accepted", "step.offered", "run.started", "step.started", "step.succeeded", "artifact.stored", "step.offered", "step.started", "step.succeeded", "artifact.stored", "run.succeeded"];
         Assert.Equal(expected, EventsOf(done));
         Assert.Equal(Enumerable.Range(1, expected.Length).Select(i => (long)i), done.Events.Select(e => e.Sequence).Order());
     }

@@ -26,7 +26,7 @@ public sealed class EventEndpointsTests : IDisposable
         var page = JsonNode.Parse(await host.Http.GetStringAsync("v1/events", Cancellation))!;
 
         var events = page["items"]!.AsArray();
-        Assert.Equal((6, 6), (events.Count, (int)page["position"]!));
+        Assert.Equal((7, 7), (events.Count, (int)page["position"]!));
         var succeeded = Assert.Single(events, e => (string?)e!["type"] == "io.tinymlaas.step.succeeded.v1")!.AsObject();
         Assert.Equal(
             ["data", "datacontenttype", "id", "position", "sequence", "source", "specversion", "subject", "time", "type"],
@@ -36,6 +36,8 @@ public sealed class EventEndpointsTests : IDisposable
         Assert.Equal($"runs/{run}/steps/1", (string?)succeeded["subject"]);
         Assert.Equal(host.Time.GetUtcNow(), (DateTimeOffset)succeeded["time"]!);
         Assert.Equal($"runs/{run}", (string?)events[0]!["subject"]);
+        var output = (await host.ReadAsync(run)).Steps[0].Outputs[0].Digest;
+        Assert.Equal(("io.tinymlaas.artifact.stored.v1", $"artifacts/{output}"), ((string?)events[5]!["type"], (string?)events[5]!["subject"]));
         var stored = (await host.ReadAsync(run)).Events.Single(e => e.Sequence == 5);
         Assert.True(JsonNode.DeepEquals(JsonNode.Parse(stored.Data), succeeded["data"]), $"{stored.Data} became {succeeded["data"]}");
     }
@@ -59,8 +61,8 @@ public sealed class EventEndpointsTests : IDisposable
             address = link[2..link.IndexOf('>', StringComparison.Ordinal)];
         }
 
-        Assert.Equal(Enumerable.Range(1, 12).Select(i => $"{i}"), seen);
-        Assert.Equal([5, 10, 12, 12], positions);
+        Assert.Equal(Enumerable.Range(1, 14).Select(i => $"{i}"), seen);
+        Assert.Equal([5, 10, 14, 14], positions);
     }
 
     [Fact]
@@ -69,13 +71,13 @@ public sealed class EventEndpointsTests : IDisposable
         await using var host = await OrchestratorHost.StartAsync(_folder.Path);
         await RunAsync(host);
 
-        var waiting = host.Http.GetFromJsonAsync<EventPage>("v1/events?after=6&wait=30s", ContractJson.Options, Cancellation);
+        var waiting = host.Http.GetFromJsonAsync<EventPage>("v1/events?after=7&wait=30s", ContractJson.Options, Cancellation);
         await Task.Delay(100, Cancellation);
         Assert.False(waiting.IsCompleted);
         var run = Runs.Of("installer/bundle");
         await host.SubmitAsync(run);
 
-        Assert.Equal(($"{run.RunId}:1", 7), (Assert.Single((await waiting)!.Items).Id, (await waiting)!.Position));
+        Assert.Equal(($"{run.RunId}:1", 8), (Assert.Single((await waiting)!.Items).Id, (await waiting)!.Position));
     }
 
     [Fact]
@@ -84,7 +86,7 @@ public sealed class EventEndpointsTests : IDisposable
         await using var host = await OrchestratorHost.StartAsync(_folder.Path);
         await RunAsync(host);
 
-        var waiting = host.Http.GetFromJsonAsync<EventPage>("v1/events?after=6&wait=30s", ContractJson.Options, Cancellation);
+        var waiting = host.Http.GetFromJsonAsync<EventPage>("v1/events?after=7&wait=30s", ContractJson.Options, Cancellation);
         await Task.Delay(100, Cancellation);
         Assert.False(waiting.IsCompleted);
         await OrchestratorHost.UntilAsync(() =>
@@ -93,7 +95,7 @@ public sealed class EventEndpointsTests : IDisposable
             return Task.FromResult(waiting.IsCompleted);
         });
 
-        Assert.Equal((0, 6), ((await waiting)!.Items.Count, (await waiting)!.Position));
+        Assert.Equal((0, 7), ((await waiting)!.Items.Count, (await waiting)!.Position));
     }
 
     [Fact]
@@ -106,13 +108,13 @@ public sealed class EventEndpointsTests : IDisposable
         async Task<EventPage> Get(string query) => (await host.Http.GetFromJsonAsync<EventPage>($"v1/events?{query}", ContractJson.Options, Cancellation))!;
 
         var one = await Get($"run={first}");
-        Assert.Equal((6, 12), (one.Items.Count, one.Position));
-        Assert.All(one.Items, e => Assert.StartsWith($"runs/{first}", e.Subject, StringComparison.Ordinal));
+        Assert.Equal((7, 14), (one.Items.Count, one.Position));
+        Assert.All(one.Items, e => Assert.Equal($"{first}", e.Data.GetProperty("runId").GetString()));
         var some = await Get("type=io.tinymlaas.run.succeeded.v1&type=step.offered");
         Assert.Equal(["step.offered", "run.succeeded", "step.offered", "run.succeeded"], some.Items.Select(e => EventTypes.Find(e.Type)));
         Assert.Equal(["run.accepted"], (await Get($"run={first}&type=run.accepted&after=0")).Items.Select(e => EventTypes.Find(e.Type)));
         var none = await Get($"run={Guid.NewGuid()}");
-        Assert.Equal((0, 12), (none.Items.Count, none.Position));
+        Assert.Equal((0, 14), (none.Items.Count, none.Position));
     }
 
     [Fact]
@@ -139,8 +141,8 @@ public sealed class EventEndpointsTests : IDisposable
     [InlineData("after=1&after=2", null, "after", "bad-position")]
     [InlineData("after=99999999999999999999", null, "after", "bad-position")]
     [InlineData("after=", null, "after", "bad-position")]
-    [InlineData("after=7", null, "after", "unknown-position")]
-    [InlineData("after=0", "7", "Last-Event-ID", "unknown-position")]
+    [InlineData("after=8", null, "after", "unknown-position")]
+    [InlineData("after=0", "8", "Last-Event-ID", "unknown-position")]
     [InlineData("after=0", "x", "Last-Event-ID", "bad-position")]
     [InlineData("page_size=0", null, "page_size", "out-of-range")]
     [InlineData("page_size=501", null, "page_size", "out-of-range")]
@@ -194,10 +196,10 @@ public sealed class EventEndpointsTests : IDisposable
         // The address is that of the first time; the header wins.
         await using var again = await EventStream.OpenAsync(host.Http, "v1/events?after=0", last);
         Assert.Equal(
-            Enumerable.Range(5, 2).Select(i => $"{first}:{i}").Concat(Enumerable.Range(1, 6).Select(i => $"{second}:{i}")), (await again.ReadAsync(8)).Select(e => e.Id));
+            Enumerable.Range(5, 3).Select(i => $"{first}:{i}").Concat(Enumerable.Range(1, 7).Select(i => $"{second}:{i}")), (await again.ReadAsync(10)).Select(e => e.Id));
         // What happens while it is open comes too.
         var third = await RunAsync(host);
-        Assert.Equal(Enumerable.Range(1, 6).Select(i => $"{third}:{i}"), (await again.ReadAsync(6)).Select(e => e.Id));
+        Assert.Equal(Enumerable.Range(1, 7).Select(i => $"{third}:{i}"), (await again.ReadAsync(7)).Select(e => e.Id));
     }
 
     [Fact]
@@ -228,8 +230,8 @@ public sealed class EventEndpointsTests : IDisposable
         Assert.False(line.IsCompleted);
         host.Time.Advance(TimeSpan.FromSeconds(2));
         Assert.Equal(": nothing new", await line);
-        // Six events were not for this stream.
-        Assert.Equal("id: 6", await stream.LineAsync());
+        // Seven events were not for this stream.
+        Assert.Equal("id: 7", await stream.LineAsync());
         Assert.Equal("", await stream.LineAsync());
 
         line = stream.LineAsync();
@@ -255,7 +257,7 @@ public sealed class EventEndpointsTests : IDisposable
                 Assert.Equal(TimeSpan.FromSeconds(5), answer.Headers.RetryAfter?.Delta);
             }
             // Who does not wait needs no seat.
-            Assert.Equal(6, (await host.Http.GetFromJsonAsync<EventPage>("v1/events", ContractJson.Options, Cancellation))!.Items.Count);
+            Assert.Equal(7, (await host.Http.GetFromJsonAsync<EventPage>("v1/events", ContractJson.Options, Cancellation))!.Items.Count);
         }
 
         // The seat of who left is free.
@@ -273,8 +275,8 @@ public sealed class EventEndpointsTests : IDisposable
         var host = await OrchestratorHost.StartAsync(_folder.Path);
         await RunAsync(host);
         await using var stream = await EventStream.OpenAsync(host.Http, "v1/events");
-        await stream.ReadAsync(6);
-        var poll = host.Http.GetAsync("v1/events?after=6&wait=60s", Cancellation);
+        await stream.ReadAsync(7);
+        var poll = host.Http.GetAsync("v1/events?after=7&wait=60s", Cancellation);
         await Task.Delay(100, Cancellation);
 
         await host.StopAsync().WaitAsync(TimeSpan.FromSeconds(20), Cancellation);
@@ -286,7 +288,7 @@ public sealed class EventEndpointsTests : IDisposable
         await host.DisposeAsync();
     }
 
-    /// <summary>A run of one step to its end: six events.</summary>
+    /// <summary>A run of one step to its end: seven events.</summary>
     private static async Task<Guid> RunAsync(OrchestratorHost host)
     {
         await host.AnnounceAsync("compiler", 1, "compiler/fuse");

@@ -37,12 +37,12 @@ public abstract class EventLogCompliance : IDisposable
         for (var i = 0; i < 10; i++)
             await host.ToEndAsync();
 
-        // Accepted, started, ended; offered, started and succeeded twice.
-        var events = await FollowAsync(host, 5 * 9);
+        // Accepted, started, ended; offered, started, succeeded and stored twice.
+        var events = await FollowAsync(host, 5 * 11);
 
-        Assert.Equal(Enumerable.Range(1, 45).Select(i => $"{i}"), events.Select(e => e.Position));
+        Assert.Equal(Enumerable.Range(1, 55).Select(i => $"{i}"), events.Select(e => e.Position));
         foreach (var run in runs)
-            Assert.Equal(Enumerable.Range(1, 9).Select(i => $"{run.RunId}:{i}"), events.Where(e => e.Id.StartsWith($"{run.RunId}", StringComparison.Ordinal)).Select(e => e.Id));
+            Assert.Equal(Enumerable.Range(1, 11).Select(i => $"{run.RunId}:{i}"), events.Where(e => e.Id.StartsWith($"{run.RunId}", StringComparison.Ordinal)).Select(e => e.Id));
     }
 
     [Fact]

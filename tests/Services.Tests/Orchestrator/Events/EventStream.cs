@@ -10,28 +10,32 @@ internal sealed class EventStream : IAsyncDisposable
 {
     private readonly HttpResponseMessage _answer;
     private readonly StreamReader _lines;
+    private readonly CancellationToken _end;
 
-    private EventStream(HttpResponseMessage answer, StreamReader lines) => (_answer, _lines) = (answer, lines);
+    private EventStream(HttpResponseMessage answer, StreamReader lines, CancellationToken end) => (_answer, _lines, _end) = (answer, lines, end);
 
     /// <summary>Id of the newest event.</summary>
     public string? LastId { get; private set; }
 
-    public static async Task<EventStream> OpenAsync(HttpClient http, string address, string? lastEventId = null)
+    public static Task<EventStream> OpenAsync(HttpClient http, string address, string? lastEventId = null) => FollowAsync(http, address, lastEventId, TestContext.Current.CancellationToken);
+
+    /// <summary>The same until <paramref name="end"/>.</summary>
+    public static async Task<EventStream> FollowAsync(HttpClient http, string address, string? lastEventId, CancellationToken end)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, address);
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("text/event-stream"));
         if (lastEventId is not null)
             request.Headers.Add("Last-Event-ID", lastEventId);
-        var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+        var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, end);
         answer.EnsureSuccessStatusCode();
         Assert.Equal("text/event-stream", answer.Content.Headers.ContentType?.MediaType);
-        return new EventStream(answer, new StreamReader(await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken)));
+        return new EventStream(answer, new StreamReader(await answer.Content.ReadAsStreamAsync(end)), end);
     }
 
     /// <summary>The next line; null at the end.</summary>
     public async Task<string?> LineAsync()
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(_end);
         limit.CancelAfter(TimeSpan.FromSeconds(60));
         return await _lines.ReadLineAsync(limit.Token);
     }
