@@ -93,6 +93,17 @@ internal sealed class OrchestratorHost : IAsyncDisposable
 
     public Task<Response<RunAccepted>> SubmitAsync(SubmitRun command) => RequestAsync<SubmitRun, RunAccepted>(command);
 
+    /// <summary>The next message of this kind that is published.</summary>
+    public async Task<T> NextAsync<T>()
+    {
+        using var limit = new CancellationTokenSource(Limit);
+        while (true)
+        {
+            if (await Published.ReadAsync(limit.Token) is T message)
+                return message;
+        }
+    }
+
     /// <summary>The next offer to the workers of a kind.</summary>
     public async Task<StepOffer> OfferAsync(string worker = "compiler")
     {

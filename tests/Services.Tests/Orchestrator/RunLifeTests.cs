@@ -234,7 +234,7 @@ public sealed class RunLifeTests : IDisposable
             await host.ClaimAsync(offer);
         await host.FailAsync(offers.Single(o => o.Step == 2), retryable: false);
 
-        var order = await NextAsync<CancelAttempt>(host);
+        var order = await host.NextAsync<CancelAttempt>();
         Assert.Equal((run.RunId, 1, offers.Single(o => o.Step == 1).Fence), (order.RunId, order.Step, order.Fence));
     }
 
@@ -246,7 +246,7 @@ public sealed class RunLifeTests : IDisposable
         await host.ToEndAsync();
         await host.ToEndAsync();
 
-        Assert.Equal(Runs.Artifact("output of compiler/fuse at 2", ArtifactKinds.Onnx), (await NextAsync<RunSucceeded>(host)).Output);
+        Assert.Equal(Runs.Artifact("output of compiler/fuse at 2", ArtifactKinds.Onnx), (await host.NextAsync<RunSucceeded>()).Output);
     }
 
     [Theory]
@@ -406,16 +406,6 @@ public sealed class RunLifeTests : IDisposable
         Assert.Equal(64, lines.Length);
         Assert.All(lines[..^1], l => Assert.Equal(line, l));
         Assert.Equal("The log ends here: a step keeps 64 KiB.", lines[^1]);
-    }
-
-    private static async Task<T> NextAsync<T>(OrchestratorHost host)
-    {
-        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
-        while (true)
-        {
-            if (await host.Published.ReadAsync(limit.Token) is T message)
-                return message;
-        }
     }
 
     private static string[] EventsOf(PipelineRun run) =>

@@ -101,7 +101,7 @@ public sealed class TimeoutTests : IDisposable
             Assert.Equal(
                 ("attempt-timeout", $"Attempt {attempt} at step 1 (compiler/fuse) was stopped after 2m. If it needs longer, submit the run with a longer timeouts.attempt than 2m; if it does not, look at its log."),
                 (seen.Steps[0].Attempts.Single(a => a.Number == attempt).Failure!.Code, seen.Steps[0].Attempts.Single(a => a.Number == attempt).Failure!.Message));
-            var order = await NextAsync<CancelAttempt>(host);
+            var order = await host.NextAsync<CancelAttempt>();
             Assert.Equal((offer.Fence, StopReasons.Timeout), (order.Fence, order.Reason));
         }
 
@@ -131,7 +131,7 @@ public sealed class TimeoutTests : IDisposable
         var ended = await host.UntilAsync(run.RunId, r => r.IsTerminal);
         Assert.Equal((RunStates.Failed, "total-timeout", (int?)null, (DateTimeOffset?)null), (ended.PublicState, ended.Failure!.Code, ended.FailedStep, ended.LimitAt));
         Assert.Equal("The run was stopped after 90s, when step 2 (compiler/quantize) was running. Resume it to go on for another 90s, or submit it with a longer timeouts.total.", ended.Failure.Message);
-        Assert.Equal((offer.Fence, StopReasons.Cancelled), await NextAsync<CancelAttempt>(host) is var order ? (order.Fence, order.Reason) : default);
+        Assert.Equal((offer.Fence, StopReasons.Cancelled), await host.NextAsync<CancelAttempt>() is var order ? (order.Fence, order.Reason) : default);
         Assert.Equal([StepStates.Succeeded, StepStates.Cancelled], ended.Steps.OrderBy(s => s.Position).Select(s => s.State));
         Assert.Empty(Invariants.Check(ended));
         await host.ResumeAsync(run.RunId);
@@ -337,16 +337,6 @@ public sealed class TimeoutTests : IDisposable
         host.Time.Advance(time);
         if (sweep)
             await host.SweepAsync();
-    }
-
-    private static async Task<T> NextAsync<T>(OrchestratorHost host)
-    {
-        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
-        while (true)
-        {
-            if (await host.Published.ReadAsync(limit.Token) is T message)
-                return message;
-        }
     }
 
     private async Task<OrchestratorHost> StartAsync(Action<Dictionary<string, string?>>? configure = null, int slots = 1)

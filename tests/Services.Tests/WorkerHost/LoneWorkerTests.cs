@@ -125,14 +125,7 @@ public sealed class LoneWorkerTests : IDisposable
     public async Task An_attempt_that_was_stopped_says_so_unless_its_time_was_over(string? reason, bool says)
     {
         using var begun = new SemaphoreSlim(0);
-        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, cancellation) =>
-        {
-            if (begun.CurrentCount > 0)
-                return Copy(request);
-            begun.Release();
-            cancellation.WaitHandle.WaitOne();
-            throw new OperationCanceledException(cancellation);
-        }));
+        await using var worker = await StartAsync(WaitsOnce(begun));
         var offer = await worker.OfferAsync();
         await worker.SendAsync(offer);
         await worker.UntilAsync(() => begun.CurrentCount > 0);
@@ -154,14 +147,7 @@ public sealed class LoneWorkerTests : IDisposable
     public async Task The_answer_to_a_heartbeat_stops_the_work_where_no_order_came(string verdict, bool says)
     {
         using var begun = new SemaphoreSlim(0);
-        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, _, cancellation) =>
-        {
-            if (begun.CurrentCount > 0)
-                return Copy(request);
-            begun.Release();
-            cancellation.WaitHandle.WaitOne();
-            throw new OperationCanceledException(cancellation);
-        }));
+        await using var worker = await StartAsync(WaitsOnce(begun));
         worker.OnBeat = beat => beat.Fence == 1 ? verdict : HeartbeatVerdicts.Continue;
         var offer = await worker.OfferAsync();
         await worker.SendAsync(offer);
@@ -364,6 +350,16 @@ public sealed class LoneWorkerTests : IDisposable
     }
 
     private Task<LoneWorker> StartAsync(ITransformer transformer) => LoneWorker.StartAsync(_folder.Path, transformer);
+
+    /// <summary>Says that it has begun and waits to be stopped, the first time; then it does its work.</summary>
+    private static TestTransformer WaitsOnce(SemaphoreSlim begun) => new("compiler/fuse", (request, _, cancellation) =>
+    {
+        if (begun.CurrentCount > 0)
+            return Copy(request);
+        begun.Release();
+        cancellation.WaitHandle.WaitOne();
+        throw new OperationCanceledException(cancellation);
+    });
 
     private static TransformResult Copy(TransformRequest request)
     {
