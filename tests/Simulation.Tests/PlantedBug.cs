@@ -53,16 +53,16 @@ internal sealed class ClaimTakesAnothersLease : PlantedBug
     }
 }
 
-/// <summary>What the sweeper says of leases is not heard.</summary>
+/// <summary>What the sweeper says of leases, and of what runs too long, is not heard.</summary>
 internal sealed class LeasesNeverExpire : PlantedBug
 {
-    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows) => message.Content is LeaseExpired ? null : message;
+    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows) => message.Content is LeaseExpired or AttemptExpired or RunExpired ? null : message;
 }
 
-/// <summary>What the sweeper says of offers is not heard.</summary>
+/// <summary>What the sweeper says of offers, and of what waits too long, is not heard.</summary>
 internal sealed class OffersNeverExpire : PlantedBug
 {
-    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows) => message.Content is OfferExpired ? null : message;
+    public override ModelMessage? Before(ModelMessage message, ModelDatabase rows) => message.Content is OfferExpired or QueueExpired or RunExpired ? null : message;
 }
 
 /// <summary>The wish to end a run is gone with the next message about it.</summary>
