@@ -191,7 +191,7 @@ internal sealed class Simulation : IDisposable
         Repeat(() => Schedule.Between(2, 10), () =>
         {
             var client = Schedule.Pick(_clients);
-            if (_database.StateOf(client.Run.RunId) is (RunStates.Failed or RunStates.Cancelled, _) && Injects(Fault.RunResumed, 0.4))
+            if (_database.StateOf(client.Run.RunId) is var (state, _) && RunStates.IsTerminal(state) && Injects(Fault.RunResumed, state == RunStates.Succeeded ? 0.1 : 0.4))
                 client.Resume();
             return Task.CompletedTask;
         });
