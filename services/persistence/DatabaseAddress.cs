@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 
@@ -8,6 +9,8 @@ public sealed record DatabaseAddress
 {
     /// <summary>What to write into the configuration, for messages.</summary>
     public const string Expected = "the path of an SQLite file, or a connection string of PostgreSQL that begins with Host=, e.g. Host=db;Database=tinymlaas;Username=orchestrator;Passfile=/run/secrets/pgpass";
+
+    private const int PreparedStatements = 200;
 
     private static readonly string[] ServerKeys = ["Host", "Server"];
 
@@ -53,6 +56,13 @@ public sealed record DatabaseAddress
         }
         if (string.IsNullOrWhiteSpace(postgres.Host) || string.IsNullOrWhiteSpace(postgres.Database))
             throw new FormatException($"The connection string of PostgreSQL names no {(string.IsNullOrWhiteSpace(postgres.Host) ? "Host" : "Database")}. Expected {Expected}.");
+        // Statements are few and come again and again, so the server parses and plans each once a connection; and no service leaves anything behind on a connection that
+        // would have to be discarded. A connection string that says otherwise, as for a pooler between, is obeyed.
+        var given = new DbConnectionStringBuilder { ConnectionString = text }.Keys.Cast<string>().Select(k => k.Replace(" ", "", StringComparison.Ordinal)).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        if (!given.Contains(nameof(postgres.MaxAutoPrepare)))
+            postgres.MaxAutoPrepare = PreparedStatements;
+        if (!given.Contains(nameof(postgres.NoResetOnClose)))
+            postgres.NoResetOnClose = true;
         return new DatabaseAddress(postgres.ConnectionString, null, $"{postgres.Database} at {postgres.Host}:{postgres.Port}");
     }
 

@@ -12,9 +12,12 @@ public sealed class WriteTransactions<TContext> : IDisposable where TContext : S
 {
     private readonly SemaphoreSlim _turn = new(1, 1);
 
-    /// <summary>Begins a transaction: BEGIN IMMEDIATE on SQLite, READ COMMITTED on PostgreSQL.</summary>
+    /// <summary>
+    /// Begins a transaction: BEGIN IMMEDIATE on SQLite, READ COMMITTED on PostgreSQL. A save in it sets no savepoint unless that is asked for: when one fails, so does all.
+    /// </summary>
     public async Task<WriteTransaction> BeginAsync(TContext database, CancellationToken cancellation)
     {
+        database.Database.AutoSavepointsEnabled = false;
         var queued = !database.Database.IsNpgsql();
         if (queued)
             await _turn.WaitAsync(cancellation);

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -49,7 +50,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
     /// <inheritdoc cref="PutAsync"/>
     public async Task<ArtifactRef> PutFileAsync(string tenant, string kind, string path, CancellationToken cancellation)
     {
-        await using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, BufferSize, FileOptions.Asynchronous | FileOptions.SequentialScan);
+        await using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.Asynchronous | FileOptions.SequentialScan);
         return await PutAsync(tenant, kind, file, cancellation);
     }
 
@@ -63,17 +64,24 @@ public sealed class ArtifactStoreClient(HttpClient http)
         await ThrowUnlessSuccessAsync(response, $"fetch {artifact.Digest}", cancellation);
         await using var source = await response.Content.ReadAsStreamAsync(cancellation);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var buffer = new byte[BufferSize];
+        var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
         long length = 0;
-        int read;
-        while ((read = await source.ReadAsync(buffer, cancellation)) > 0)
+        try
         {
-            length += read;
-            // Stopping here keeps a store that sends without end from filling the disk.
-            if (length > artifact.Size)
-                break;
-            hash.AppendData(buffer, 0, read);
-            await destination.WriteAsync(buffer.AsMemory(0, read), cancellation);
+            int read;
+            while ((read = await source.ReadAsync(buffer, cancellation)) > 0)
+            {
+                length += read;
+                // Stopping here keeps a store that sends without end from filling the disk.
+                if (length > artifact.Size)
+                    break;
+                hash.AppendData(buffer, 0, read);
+                await destination.WriteAsync(buffer.AsMemory(0, read), cancellation);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
         var digest = Hex(hash.GetHashAndReset());
         if (length != artifact.Size || digest != artifact.Digest)
@@ -89,7 +97,8 @@ public sealed class ArtifactStoreClient(HttpClient http)
     public async Task GetFileAsync(string tenant, ArtifactRef artifact, string path, CancellationToken cancellation)
     {
         // Opened before the try: a file that was there already is not ours to delete.
-        var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, BufferSize, FileOptions.Asynchronous);
+        // What is written comes in large pieces already.
+        var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
         try
         {
             await using (file)

@@ -21,6 +21,12 @@ internal sealed class ServerProcess : IAsyncDisposable
         wait "$child"
         """;
 
+    private const int FirstPort = 12_000;
+    private const int Ports = 20_000;
+
+    // Processes that run at once begin at places of their own.
+    private static int _port = Environment.ProcessId * 97;
+
     private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(30);
 
     private readonly Process _guard;
@@ -120,12 +126,26 @@ internal sealed class ServerProcess : IAsyncDisposable
             await Task.Delay(20, limit.Token);
     }
 
-    /// <summary>A TCP port of loopback that nobody uses.</summary>
+    /// <summary>
+    /// A TCP port of loopback that nobody uses. Not one of those that the system gives to connections: while a server that listens there is down, a connection of
+    /// anybody could take it, and the server could not come back.
+    /// </summary>
     public static int FreePort()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            var port = FirstPort + (Interlocked.Increment(ref _port) & int.MaxValue) % Ports;
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            try
+            {
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // Somebody has it; the next, then.
+            }
+        }
     }
 
     /// <summary>Waits until somebody listens on a port of loopback, or the server has ended.</summary>

@@ -11,6 +11,6 @@ public sealed record TransformHistory
     /// <summary>The recipe: model, steps, versions, options, datasets, seeds and digests, as JSON.</summary>
     public required JsonObject Recipe { get; init; }
 
-    /// <summary>The reports of the steps so far, in their order.</summary>
+    /// <summary>The reports of the steps so far, in their order; none for a transformer that does not ask for them (<see cref="TransformerInfo.ReadsReports"/>).</summary>
     public required IReadOnlyList<string> ReportPaths { get; init; }
 }

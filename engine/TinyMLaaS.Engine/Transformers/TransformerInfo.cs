@@ -27,6 +27,9 @@ public sealed record TransformerInfo
     /// <summary>True when it compares its input with the model that the run started from (<see cref="TransformRequest.OriginalPath"/>).</summary>
     public bool ReadsOriginal { get; init; }
 
+    /// <summary>True when it writes down what the steps before it reported (<see cref="TransformHistory.ReportPaths"/>); the others are not handed their reports.</summary>
+    public bool ReadsReports { get; init; }
+
     /// <summary>False for what the system runs by itself and no pipeline names.</summary>
     public bool Listed { get; init; } = true;
 }

@@ -84,7 +84,8 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         var path = PathOf(tenant, digest);
         try
         {
-            var content = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, BufferSize, FileOptions.Asynchronous | FileOptions.SequentialScan);
+            // Whoever reads brings a buffer.
+            var content = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous | FileOptions.SequentialScan);
             var kinds = ArtifactKinds.All.Where(kind => File.Exists($"{path}.{kind}")).ToArray();
             return Task.FromResult<StoredArtifact?>(new StoredArtifact(digest, kinds, content));
         }

@@ -27,9 +27,10 @@ internal sealed class PipelineRunRepositoryContext<T>(
             return null!;
         instance.CurrentState = Initial;
         var entry = database.Runs.Add(instance);
+        // So that the transaction stays usable when another writer was first.
+        database.Database.AutoSavepointsEnabled = true;
         try
         {
-            // EF sets a savepoint, so the transaction stays usable when another writer was first.
             await database.SaveChangesAsync(CancellationToken);
         }
         catch (DbUpdateException)
@@ -38,6 +39,10 @@ internal sealed class PipelineRunRepositoryContext<T>(
             if (!await database.Runs.AnyAsync(r => r.CorrelationId == instance.CorrelationId, CancellationToken))
                 throw;
             return null!;
+        }
+        finally
+        {
+            database.Database.AutoSavepointsEnabled = false;
         }
         return await CreateSagaConsumeContext(this, instance, SagaConsumeContextMode.Insert);
     }
@@ -56,9 +61,12 @@ internal sealed class PipelineRunRepositoryContext<T>(
 
     public async Task Update(SagaConsumeContext<PipelineRun> context)
     {
+        // Once: rows and their snapshots are compared property by property.
+        database.ChangeTracker.AutoDetectChangesEnabled = false;
+        database.ChangeTracker.DetectChanges();
         // An answer alone is no change of the run.
         if (database.ChangeTracker.Entries().Any(e => e.State != EntityState.Unchanged && e.Metadata.ClrType.Assembly == typeof(PipelineRun).Assembly))
-            context.Saga.Version++;
+            database.Entry(context.Saga).Property(r => r.Version).CurrentValue++;
         await database.SaveChangesAsync(CancellationToken);
     }
 

@@ -47,7 +47,7 @@ internal static class AttemptFiles
         }
 
         var reports = new List<string>();
-        foreach (var step in offer.Recipe.Steps)
+        foreach (var step in transformer.ReadsReports ? offer.Recipe.Steps : [])
         {
             var path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"report-{reports.Count + 1}.json"));
             await store.GetFileAsync(offer.Tenant, step.Report, path, cancellation);

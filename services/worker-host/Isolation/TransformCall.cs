@@ -35,7 +35,7 @@ internal sealed record TransformCall
     /// <summary>How the input came to be.</summary>
     public required JsonObject Recipe { get; init; }
 
-    /// <summary>The reports of the steps so far, in their order.</summary>
+    /// <summary>The reports of the steps so far, in their order; none for a transformer that does not ask for them.</summary>
     public required IReadOnlyList<string> ReportPaths { get; init; }
 
     /// <summary>An empty folder for the output and for scratch files.</summary>

@@ -1,3 +1,4 @@
+using Npgsql;
 using TinyMLaaS.Persistence;
 
 namespace TinyMLaaS.Services.Tests.Persistence;
@@ -24,6 +25,17 @@ public sealed class DatabaseAddressTests
         var address = DatabaseAddress.Parse(text);
 
         Assert.Equal((true, null, display, display), (address.IsPostgres, address.File, address.Display, address.ToString()));
+    }
+
+    [Theory]
+    [InlineData("Host=db;Database=x", 200, true)]
+    [InlineData("Host=db;Database=x;Max Auto Prepare=0;No Reset On Close=false", 0, false)]
+    [InlineData("Host=db;Database=x;maxautoprepare=5", 5, true)]
+    public void Statements_are_prepared_and_connections_not_reset_unless_it_says_otherwise(string text, int prepared, bool keptAsTheyAre)
+    {
+        var connection = new NpgsqlConnectionStringBuilder(DatabaseAddress.Parse(text).ConnectionString);
+
+        Assert.Equal((prepared, keptAsTheyAre), (connection.MaxAutoPrepare, connection.NoResetOnClose));
     }
 
     [Theory]

@@ -18,7 +18,7 @@ internal sealed class TestWorkerModule(string name, params ITransformer[] transf
 }
 
 /// <summary>A transformer that is a function.</summary>
-internal sealed class TestTransformer(string name, Func<TransformRequest, IProgress<TransformProgress>, CancellationToken, TransformResult> transform, bool readsOriginal = false) : ITransformer
+internal sealed class TestTransformer(string name, Func<TransformRequest, IProgress<TransformProgress>, CancellationToken, TransformResult> transform, bool readsOriginal = false, bool readsReports = false) : ITransformer
 {
     public TransformerInfo Info { get; } = new()
     {
@@ -29,6 +29,7 @@ internal sealed class TestTransformer(string name, Func<TransformRequest, IProgr
         Produces = name == "compiler/evaluate" ? ArtifactKinds.Report : ArtifactKinds.Onnx,
         Options = typeof(TestOptions),
         ReadsOriginal = readsOriginal,
+        ReadsReports = readsReports,
     };
 
     public TransformResult Transform(TransformRequest request, IProgress<TransformProgress> progress, CancellationToken cancellation) => transform(request, progress, cancellation);

@@ -48,7 +48,7 @@ public sealed class WorkerTests : IDisposable
                 reports = [.. request.History!.ReportPaths.Select(File.ReadAllText)];
                 datasetFiles = [.. Directory.EnumerateFiles(request.Datasets[DatasetRoles.Calibrate].Path is var p && Directory.Exists(p) ? p : Path.GetDirectoryName(p)!).Select(Path.GetFileName).Order()!];
                 return Copy(request);
-            }));
+            }, readsReports: true));
         var dataset = await system.PutAsync(ArtifactKinds.Dataset, PackedDatasets.OneNumber(_folder.Path));
         var run = Runs.Of("compiler/fuse", "compiler/quantize").With(2, """{"bits":8}""");
         run = run with
@@ -70,24 +70,28 @@ public sealed class WorkerTests : IDisposable
     }
 
     [Fact]
-    public async Task Hands_the_model_of_the_run_to_a_transformer_that_compares_with_it_and_to_no_other()
+    public async Task Hands_the_model_of_the_run_and_the_reports_to_a_transformer_that_asks_for_them_and_to_no_other()
     {
         var originals = new List<string?>();
+        var reports = new List<int>();
         TransformResult Note(TransformRequest request)
         {
             originals.Add(request.OriginalPath is { } path ? File.ReadAllText(path) : null);
+            reports.Add(request.History!.ReportPaths.Count);
             var output = Path.Combine(request.WorkFolder, "output.onnx");
             File.WriteAllText(output, File.ReadAllText(request.InputPath) + "!");
             return new TransformResult { OutputPath = output, Report = [] };
         }
         await using var system = await StartAsync(
             new TestTransformer("compiler/fuse", (request, _, _) => Note(request)),
-            new TestTransformer("compiler/quantize", (request, _, _) => Note(request), readsOriginal: true));
+            new TestTransformer("compiler/quantize", (request, _, _) => Note(request), readsOriginal: true),
+            new TestTransformer("compiler/prune", (request, _, _) => Note(request), readsReports: true));
 
-        var ended = await RunAsync(system, Runs.Of("compiler/fuse", "compiler/quantize"));
+        var ended = await RunAsync(system, Runs.Of("compiler/fuse", "compiler/quantize", "compiler/prune"));
 
-        Assert.Equal("net!!", await system.ReadAsync(ended.Steps[1].Outputs.Single()));
-        Assert.Equal([null, "net"], originals);
+        Assert.Equal("net!!!", await system.ReadAsync(ended.Steps[2].Outputs.Single()));
+        Assert.Equal([null, "net", null], originals);
+        Assert.Equal([0, 0, 2], reports);
     }
 
     [Fact]

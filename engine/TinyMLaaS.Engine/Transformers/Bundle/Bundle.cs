@@ -23,6 +23,7 @@ public sealed class Bundle : ITransformer
         Accepts = ["onnx"],
         Produces = "bundle",
         Options = typeof(BundleOptions),
+        ReadsReports = true,
     };
 
     /// <inheritdoc/>
