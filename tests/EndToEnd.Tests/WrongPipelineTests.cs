@@ -1,35 +1,13 @@
-using TinyMLaaS.EndToEnd.Tests.WrongPipelines;
-
 namespace TinyMLaaS.EndToEnd.Tests;
 
-/// <summary>Every document of the folder, on one server.</summary>
-public sealed class WrongPipelineTests(WrongPipelineTests.Server server) : IClassFixture<WrongPipelineTests.Server>
+/// <summary>Wrong documents, and one process that is everything.</summary>
+public sealed class WrongPipelineTests(WrongPipelineTests.Server server) : WrongPipelineCompliance, IClassFixture<WrongPipelineTests.Server>
 {
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+    protected override string Url => server.Url;
 
-    public static IEnumerable<TheoryDataRow<string>> Names => WrongPipeline.Names;
+    protected override string Output => server.Output;
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public async Task A_wrong_document_is_refused_with_all_its_violations_and_nothing_is_stored(string name)
-    {
-        var wrong = WrongPipeline.Named(name);
-        var before = server.Stored();
-
-        var result = (await TinymlCommand.RunAsync(
-            Cancellation, "run", Samples.Model, "--pipeline", wrong.DocumentPath, "--dataset", Samples.Calibration, "--dataset", Samples.Evaluation,
-            "--out", server.Output, "--server", server.Url, "--json")).Expect(2);
-
-        Assert.Equal("rejected", result.Json.GetProperty("state").GetString());
-        Assert.Equal(
-            wrong.Violations.Select(v => $"{v.Step} {v.Field} {v.Code}").Order(StringComparer.Ordinal),
-            result.Json.GetProperty("problems").EnumerateArray()
-                .Select(p => $"{(p.TryGetProperty("step", out var step) ? step.GetInt32() : null as int?)} {p.GetProperty("field").GetString()} {p.GetProperty("code").GetString()}")
-                .Order(StringComparer.Ordinal));
-        Assert.All(result.Json.GetProperty("problems").EnumerateArray(), p => Assert.True(p.GetProperty("message").GetString()!.Length > 20, p.ToString()));
-        Assert.Equal(before, server.Stored());
-        Assert.False(Directory.Exists(server.Output));
-    }
+    protected override Task<string> StoredAsync() => Task.FromResult(server.Stored());
 
     /// <summary>A server in a process of its own, and a picture of everything that it has stored.</summary>
     public sealed class Server : IAsyncLifetime

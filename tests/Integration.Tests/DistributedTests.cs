@@ -27,6 +27,24 @@ public sealed class DistributedTests(ServersInUse use) : IClassFixture<ServersIn
         Assert.All(apart.Json.GetProperty("steps").EnumerateArray(), step => Assert.Equal("succeeded", step.GetProperty("state").GetString()));
     }
 
+    public static TheoryData<string, string, string, double> Tasks => SharedTask.All;
+
+    [Theory]
+    [MemberData(nameof(Tasks))]
+    public async Task A_quantized_network_is_as_good_and_runs_on_integers_and_is_the_one_of_one_process(string task, string input, string layout, double reference)
+    {
+        using var apart = new EndToEnd.Tests.TemporaryFolder();
+        using var together = new EndToEnd.Tests.TemporaryFolder();
+        await using var stack = await StartAsync("compiler,installer");
+        foreach (var worker in (string[])["compiler", "installer"])
+            await stack.StartServiceAsync(worker, "");
+        await stack.ReadyAsync();
+
+        var digest = await SharedTask.RunAsync(apart, task, input, layout, reference, Stack.Cancellation, "--server", stack.Url.ToString());
+
+        Assert.Equal(await SharedTask.RunAsync(together, task, input, layout, reference, Stack.Cancellation, "--home", together.Home), digest);
+    }
+
     [Fact]
     public async Task A_step_whose_worker_is_missing_waits_and_says_why_and_goes_on_when_it_comes()
     {
