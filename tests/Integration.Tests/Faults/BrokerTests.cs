@@ -112,23 +112,25 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
             await Stack.UntilAsync(
                 async () => (await faulty.Stack.ReadinessAsync()).Missing.Any(m => m.Service == "message-bus"), () => Task.FromResult("nobody misses the broker" + faulty.Stack.Outputs()));
             Assert.InRange(missed.Elapsed, TimeSpan.Zero, TimeSpan.FromMinutes(1));
-            // Control plane and password are brought together by new processes; the worker stays and waits.
+            // A process reads its password when it starts: each comes anew with the new one. The old worker never gets in again.
+            var address = faulty.BrokerAddress.Replace("guest:guest", "guest:another", StringComparison.Ordinal);
             foreach (var service in (string[])["orchestrator", "pipeline-api"])
             {
                 await faulty.Stack.KillAsync(service);
-                await faulty.Stack.StartServiceAsync(service, "tests", new Dictionary<string, string> { ["Bus__Address"] = faulty.BrokerAddress.Replace("guest:guest", "guest:another", StringComparison.Ordinal) });
+                await faulty.Stack.StartServiceAsync(service, "tests", new Dictionary<string, string> { ["Bus__Address"] = address });
             }
+            await faulty.Stack.HostAsync(new Dictionary<string, string?> { ["Bus:Address"] = address }, Worker());
+            await SucceedAsync(faulty, runs);
         }
         finally
         {
             await servers.Broker.ControlAsync("change_password", "guest", "guest");
         }
-        await SucceedAsync(faulty, runs);
     }
 
     private static async Task<List<Guid>> ActiveAsync(Stack stack, int count)
     {
-        await stack.StartWorkersAsync(new TestWorkerModule("tests", new TestTransformer("tests/slow", Slow)));
+        await stack.StartWorkersAsync(Worker());
         await stack.ReadyAsync();
         var model = await stack.UploadAsync("network");
         var runs = new List<Guid>();
@@ -137,6 +139,8 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
         await Stack.UntilAsync(async () => (await stack.GetAsync(runs[0]))?.State == RunStates.Running, () => Task.FromResult("no run begins" + stack.Outputs()));
         return runs;
     }
+
+    private static TestWorkerModule Worker() => new("tests", new TestTransformer("tests/slow", Slow));
 
     private static TinyMLaaS.Engine.Transformers.TransformResult Slow(
         TinyMLaaS.Engine.Transformers.TransformRequest request, IProgress<TinyMLaaS.Engine.Transformers.TransformProgress> progress, CancellationToken cancellation)
