@@ -53,7 +53,8 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     /// <summary>Every event published, in the order of arrival.</summary>
     public ChannelReader<object> Published => _outside.Published.Reader;
 
-    public static async Task<OrchestratorHost> StartAsync(string folder, Action<Dictionary<string, string?>>? configure = null, FakeTimeProvider? time = null)
+    public static async Task<OrchestratorHost> StartAsync(
+        string folder, Action<Dictionary<string, string?>>? configure = null, FakeTimeProvider? time = null, ServiceBus bus = ServiceBus.InMemory)
     {
         time ??= new FakeTimeProvider(new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero));
         var settings = new Dictionary<string, string?>
@@ -71,8 +72,12 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             [outside, new OrchestratorModule()],
             [new ServiceListener("orchestrator", null, socket)],
             settings,
-            new LoggerConfiguration().MinimumLevel.Warning().WriteTo.File(Path.Combine(folder, "log.txt"), shared: true).CreateLogger());
+            new LoggerConfiguration().MinimumLevel.Warning().WriteTo.File(Path.Combine(folder, "log.txt"), shared: true).CreateLogger(),
+            bus);
         await app.StartAsync();
+        // What is published before its queue is there is lost.
+        var control = app.Services.GetRequiredService<IBusControl>();
+        await UntilAsync(() => Task.FromResult(control.CheckHealth().Status == BusHealthStatus.Healthy));
         return new OrchestratorHost(app, outside, time, socket);
     }
 
@@ -244,7 +249,14 @@ internal sealed class OrchestratorHost : IAsyncDisposable
         public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus)
         {
             foreach (var (worker, channel) in Offers)
-                bus.ReceiveEndpoint($"v1.offer.any.{worker}", e => e.Handler<StepOffer>(c => channel.Writer.WriteAsync(c.Message).AsTask()));
+            {
+                var queue = $"v1.offer.any.{worker}";
+                bus.ReceiveEndpoint(queue, e =>
+                {
+                    e.UseDurableQueue(queue);
+                    e.Handler<StepOffer>(c => channel.Writer.WriteAsync(c.Message).AsTask());
+                });
+            }
             bus.ReceiveEndpoint("outside", e =>
             {
                 e.ConcurrentMessageLimit = 1;

@@ -1,24 +1,33 @@
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestration.Testing;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
 
-/// <summary>Two messages on their way at once, a thousand times each: the one that is handled first wins, as docs/architecture.md says, and the other changes nothing.</summary>
-public sealed class RaceTests(ITestOutputHelper output) : IDisposable
+/// <summary>
+/// F16, on any database and any transport: two messages on their way at once, many times each: the one that is handled first wins, as docs/architecture.md says, and
+/// the other changes nothing.
+/// </summary>
+/// <param name="races">How many there are of each pair.</param>
+/// <param name="atOnce">How many of them run at once.</param>
+/// <param name="output">Is told how they ended.</param>
+public abstract class RaceCompliance(int races, int atOnce, ITestOutputHelper output) : IDisposable
 {
-    private const int Races = 1000;
-    private const int AtOnce = 20;
-
     private static readonly string[] Refusals = ["lease-lost", "stale-fence"];
 
-    private readonly TemporaryFolder _folder = new();
+    private protected TemporaryFolder Folder { get; } = new();
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        GC.SuppressFinalize(this);
+        Folder.Dispose();
+    }
 
     [Fact]
     public async Task A_cancellation_and_a_result_have_one_winner()
@@ -45,15 +54,9 @@ public sealed class RaceTests(ITestOutputHelper output) : IDisposable
         var winners = await RaceAsync(
             async (host, offer, random) =>
             {
-                var over = random.Next(10) == 0;
                 var (complete, _) = await BothAsync(random, () => host.CompleteAsync(offer, output: "late"), async () =>
                 {
-                    // The first that comes to this lets the leases of all twenty run out, which the sweeper notices by itself too.
-                    lock (_folder)
-                    {
-                        if (over && host.Time.GetUtcNow() < offer.ExpiresAt)
-                            host.Time.Advance(TimeSpan.FromSeconds(60));
-                    }
+                    await MayRunOutAsync(host, offer, random);
                     await host.Bus.Publish(new LeaseExpired { RunId = offer.RunId, Fence = offer.Fence });
                     return "";
                 });
@@ -84,8 +87,49 @@ public sealed class RaceTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(["late", "of the retry"], winners);
     }
 
+    [Fact]
+    public async Task A_resumption_and_the_result_of_what_was_cancelled_have_one_winner()
+    {
+        var winners = await RaceAsync(
+            async (host, offer, random) =>
+            {
+                Assert.Equal(RunStates.Cancelling, await host.CancelAsync(offer.RunId));
+                var (complete, resume) = await BothAsync(random, () => host.CompleteAsync(offer, output: "late"), () => host.ResumeAsync(offer.RunId));
+                // The result is too late in any order; as the sign that the worker has stopped it decides whether there is anything to resume yet.
+                Assert.Equal("run-ended", Assert.IsType<AttemptRefused>(complete).Code);
+                if (resume is ResumeRunAccepted)
+                    return "the result";
+                Assert.Equal("run-cancelling", Assert.IsType<ResumeRunRefused>(resume).Code);
+                var run = await host.ReadAsync(offer.RunId);
+                Assert.Equal((RunStates.Cancelled, 0), (run.PublicState, run.Resumptions));
+                return "the resumption";
+            },
+            async (host, offers) =>
+            {
+                foreach (var _ in offers.Where(o => o.Winner == "the result"))
+                {
+                    var again = await host.OfferAsync();
+                    var (late, winner) = offers.Single(o => o.Offer.RunId == again.RunId);
+                    Assert.Equal("the result", winner);
+                    Assert.Equal("stale-fence", Assert.IsType<AttemptRefused>(await host.CompleteAsync(late, output: "late")).Code);
+                    Assert.IsType<AttemptGranted>(await host.ClaimAsync(again, "compiler-2"));
+                    Assert.IsType<AttemptCommitted>(await host.CompleteAsync(again, worker: "compiler-2", output: "of the resumption"));
+                    var run = await host.ReadAsync(again.RunId);
+                    Assert.Equal((RunStates.Succeeded, 1), (run.PublicState, run.Resumptions));
+                    Assert.Equal(Runs.Artifact("of the resumption", "onnx"), run.Steps.Single().Outputs.Single());
+                }
+            });
+
+        Assert.Equal(["the result", "the resumption"], winners);
+    }
+
+    private protected abstract Task<OrchestratorHost> StartAsync();
+
+    /// <summary>Lets the lease on an attempt run out, or not, as the seed chooses.</summary>
+    private protected abstract Task MayRunOutAsync(OrchestratorHost host, StepOffer offer, Random random);
+
     /// <summary>Starts both in the order, and with the head start, that the seed chooses.</summary>
-    private static async Task<(object First, string Second)> BothAsync(Random random, Func<Task<object>> first, Func<Task<string>> second)
+    private static async Task<(TFirst First, TSecond Second)> BothAsync<TFirst, TSecond>(Random random, Func<Task<TFirst>> first, Func<Task<TSecond>> second)
     {
         var (firstGoes, headStart) = (random.Next(2) == 0, 1 << random.Next(12));
         async Task<T> After<T>(bool waits, Func<Task<T>> act)
@@ -110,25 +154,27 @@ public sealed class RaceTests(ITestOutputHelper output) : IDisposable
     private async Task<IReadOnlyList<string>> RaceAsync(
         Func<OrchestratorHost, StepOffer, Random, Task<string>> race, Func<OrchestratorHost, IReadOnlyList<(StepOffer Offer, string Winner)>, Task>? then = null)
     {
-        await using var host = await OrchestratorHost.StartAsync(_folder.Path, s => s["Orchestrator:SilenceSeconds"] = "600");
+        await using var host = await StartAsync();
         var winners = new List<string>();
-        for (var wave = 0; wave < Races / AtOnce; wave++)
+        for (var wave = 0; wave < races / atOnce; wave++)
         {
-            await host.AnnounceAsync("compiler", AtOnce, "compiler/fuse");
-            await Task.WhenAll(Enumerable.Range(0, AtOnce).Select(_ => host.SubmitAsync(Runs.Of("compiler/fuse"))));
+            await host.AnnounceAsync("compiler", atOnce, "compiler/fuse");
+            await Task.WhenAll(Enumerable.Range(0, atOnce).Select(_ => host.SubmitAsync(Runs.Of("compiler/fuse"))));
             var offers = new List<StepOffer>();
-            while (offers.Count < AtOnce)
+            while (offers.Count < atOnce)
                 offers.Add(await host.OfferAsync());
             foreach (var claim in await Task.WhenAll(offers.Select(o => host.ClaimAsync(o))))
                 Assert.IsType<AttemptGranted>(claim);
-            var won = await Task.WhenAll(offers.Select((o, i) => race(host, o, new Random(wave * AtOnce + i))));
+            var won = await Task.WhenAll(offers.Select((o, i) => race(host, o, new Random(wave * atOnce + i))));
             if (then is not null)
                 await then(host, [.. offers.Zip(won)]);
             winners.AddRange(won);
         }
         await using var scope = host.Services.CreateAsyncScope();
-        Assert.Empty(await Invariants.CheckAsync(scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>(), new InvariantScope { Quiet = true }, TestContext.Current.CancellationToken));
-        Assert.Equal(Races, winners.Count);
+        var rows = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        await OrchestratorHost.UntilAsync(async () => !await rows.Set<OutboxMessage>().AnyAsync(TestContext.Current.CancellationToken));
+        Assert.Empty(await Invariants.CheckAsync(rows, new InvariantScope { Quiet = true }, TestContext.Current.CancellationToken));
+        Assert.Equal(races, winners.Count);
         output.WriteLine(string.Join(", ", winners.CountBy(w => w).OrderBy(w => w.Key).Select(w => $"{w.Value} times {w.Key}")));
         return [.. winners.Distinct().Order(StringComparer.Ordinal)];
     }
