@@ -73,23 +73,17 @@ public sealed class OrchestratorModule : ServiceModule
             endpoint.UseDurableQueue(RunsQueue);
             endpoint.PrefetchCount = ConcurrentMessages;
             endpoint.ConcurrentMessageLimit = ConcurrentMessages;
-            // A database that is away is waited for: what would become of the message in the error queue? Longer would meet the broker's patience.
-            endpoint.UseMessageRetry(retry =>
-            {
-                retry.Handle<Exception>(DatabaseErrors.IsUnavailable);
-                retry.Interval(300, TimeSpan.FromSeconds(2));
-            });
-            endpoint.UseMessageRetry(retry =>
-            {
-                retry.Handle<Exception>(DatabaseErrors.IsConflict);
-                retry.Exponential(8, TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(20));
-            });
+            endpoint.UseDatabaseRetry();
             // Answers and messages are rows of the same commit.
             endpoint.UseTransactionalOutbox<OrchestratorDbContext>(context);
             endpoint.ConfigureSaga<PipelineRun>(context);
         });
         // A queue of this instance alone: every orchestrator needs to know which workers are there.
-        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("orchestrator-pools"), null, endpoint => endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context));
+        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("orchestrator-pools"), null, endpoint =>
+        {
+            endpoint.UseDatabaseRetry();
+            endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context);
+        });
     }
 
     /// <inheritdoc/>

@@ -81,6 +81,7 @@ public sealed class PipelineApiModule : ServiceModule
         {
             // Announcements of one worker write the same rows.
             endpoint.ConcurrentMessageLimit = 1;
+            endpoint.UseDatabaseRetry();
             endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context);
         });
 

@@ -24,17 +24,14 @@ public sealed class DatabaseTests(FaultServers servers) : IClassFixture<FaultSer
             var problem = await refused.Content.ReadFromJsonAsync<Problem>(ContractJson.Options, Stack.Cancellation);
             Assert.Equal((HttpStatusCode.ServiceUnavailable, "service-unavailable", "application/problem+json"), (refused.StatusCode, problem!.Code, refused.Content.Headers.ContentType!.MediaType));
         }
+        // What it announces cannot be noted yet.
+        await stack.StartWorkersAsync(new TestWorkerModule("late", TestTransformer.Append("late/c", "+c")));
         await servers.Database.StartAgainAsync();
 
         Assert.NotEqual(before, servers.Database.Pid);
-        // What was refused can be asked for again.
-        await Stack.UntilAsync(
-            async () =>
-            {
-                using var answer = await stack.SubmitAsync(model, "after the crash", "tests/a");
-                return answer.StatusCode == HttpStatusCode.Accepted;
-            },
-            () => Task.FromResult("no run is accepted" + stack.Outputs()));
+        // What was refused can be asked for again, and what was announced is known.
+        await AcceptedAsync(stack, model, "tests/a");
+        await AcceptedAsync(stack, model, "late/c");
         await SucceedAsync(faulty, runs);
     }
 
@@ -66,6 +63,14 @@ public sealed class DatabaseTests(FaultServers servers) : IClassFixture<FaultSer
             runs.Add(await stack.RunAsync(model, "tests/a", "tests/b"));
         return (model, runs);
     }
+
+    private static Task AcceptedAsync(Stack stack, string model, string uses) => Stack.UntilAsync(
+        async () =>
+        {
+            using var answer = await stack.SubmitAsync(model, $"{uses} after the crash", uses);
+            return answer.StatusCode == HttpStatusCode.Accepted;
+        },
+        () => Task.FromResult($"no run of {uses} is accepted{stack.Outputs()}"));
 
     private static async Task SucceedAsync(FaultyStack faulty, List<Guid> runs)
     {
