@@ -1,5 +1,4 @@
 using TinyMLaaS.Contracts.Steps;
-using TinyMLaaS.Orchestration.Testing;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Simulation.Tests.Bus;
 
@@ -86,9 +85,6 @@ internal sealed class Network(Simulation simulation)
                 foreach (var worker in simulation.Workers.Where(w => w.IsUp))
                     worker.Stop(stop);
                 return Task.CompletedTask;
-            case var tale when RunOf(tale) is { } run && tale.GetType().GetProperty("Sequence")?.GetValue(tale) is long sequence:
-                simulation.Witness.Published.Add(((string)tale.GetType().GetProperty("Tenant")!.GetValue(tale)!, new ReceivedEvent(run, sequence, EventType(tale.GetType().Name))));
-                return Task.CompletedTask;
             default:
                 if (RunOf(message.Content) is { } about)
                 {
@@ -108,9 +104,6 @@ internal sealed class Network(Simulation simulation)
     }
 
     public static Guid? RunOf(object message) => (Guid?)message.GetType().GetProperty("RunId")?.GetValue(message);
-
-    /// <summary>RunAccepted is kept as <c>io.tinymlaas.run.accepted.v1</c>.</summary>
-    private static string EventType(string name) => $"io.tinymlaas.{string.Concat(name.Select((c, i) => (i > 0 && char.IsUpper(c) ? "." : "") + char.ToLowerInvariant(c)))}.v1";
 
     private Guid NextId() => new(++_ids, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }

@@ -15,9 +15,6 @@ internal sealed class Witness
     private readonly Dictionary<Guid, (string State, long Sequence)> _seen = [];
     private readonly List<InvariantViolation> _violations = [];
 
-    /// <summary>Every event that was published, in the order of arrival.</summary>
-    public List<(string Tenant, ReceivedEvent Event)> Published { get; } = [];
-
     public IReadOnlyList<InvariantViolation> Violations => _violations;
 
     public void Broken(InvariantViolation violation) => _violations.Add(violation);

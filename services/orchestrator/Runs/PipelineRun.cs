@@ -83,7 +83,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>Appended to and never loaded with the run.</summary>
     public List<StepLogLine> Log { get; } = [];
 
-    /// <summary>Messages that the changes made since the run was loaded ask for, in order.</summary>
+    /// <summary>Messages that the changes made since the run was loaded ask for, in order. Events are none of them: whoever wants those reads the log.</summary>
     public List<Outgoing> Outgoing { get; } = [];
 
     public static PipelineRun From(SubmitRun command) => new()
@@ -753,7 +753,6 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             At = now,
             Data = JsonSerializer.Serialize(message, ContractJson.Options),
         });
-        Outgoing.Add(new Outgoing(message));
     }
 }
 

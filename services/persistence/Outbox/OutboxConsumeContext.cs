@@ -11,6 +11,7 @@ internal sealed class OutboxConsumeContext<T, TContext>(
     where T : class
     where TContext : ServiceDbContext
 {
+    private readonly HashSet<Guid> _answers = [];
     private List<OutboxMessage> _messages = [];
     private int _delivered;
     private bool _consumed;
@@ -26,8 +27,8 @@ internal sealed class OutboxConsumeContext<T, TContext>(
 
     public override long? LastSequenceNumber => null;
 
-    /// <summary>Ids of what has left.</summary>
-    public IEnumerable<Guid> Delivered => _messages.Take(_delivered).Select(m => m.MessageId);
+    /// <summary>Ids of the rows whose messages have left.</summary>
+    public IEnumerable<Guid> Delivered => _messages.Take(_delivered).Select(m => m.MessageId).Where(id => !_answers.Contains(id));
 
     /// <summary>The message was handled before; these of its messages may not have left.</summary>
     public void TakeUp(List<OutboxMessage> messages)
@@ -65,7 +66,11 @@ internal sealed class OutboxConsumeContext<T, TContext>(
     {
         var row = OutboxMessage.From(context, (message, ConsumerId), _messages.Count, time.GetUtcNow(), OutboxDelivery.Grace);
         _messages.Add(row);
-        database.Add(row);
+        // An answer leaves after the commit like all else, but has no row: whoever does not get it asks again and is answered by what the rows say then.
+        if (context.RequestId is null)
+            database.Add(row);
+        else
+            _answers.Add(row.MessageId);
         return Task.CompletedTask;
     }
 }

@@ -28,6 +28,7 @@ internal sealed class OutboxDelivery<TContext>(
     where TContext : ServiceDbContext
 {
     private const int Batch = 100;
+    private const int RemoveBatch = 500;
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan SendLimit = TimeSpan.FromSeconds(10);
 
@@ -35,22 +36,16 @@ internal sealed class OutboxDelivery<TContext>(
     private static readonly TimeSpan Hold = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan CleanEvery = TimeSpan.FromHours(1);
 
+    /// <summary>Rows to remove gather for so long, and are far from being due again after it.</summary>
+    private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(100);
+
     private readonly ConcurrentQueue<Guid> _left = new();
     private readonly SemaphoreSlim _wake = new(0, 1);
+    private readonly SemaphoreSlim _anyLeft = new(0, 1);
     private long? _cleaned;
 
     /// <summary>Something is due.</summary>
-    public void Wake()
-    {
-        try
-        {
-            _wake.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // It is awake and will look again.
-        }
-    }
+    public void Wake() => Release(_wake);
 
     /// <summary>These have left; their rows can go. Should the process end before, they leave once more with the same ids.</summary>
     public void Forget(IEnumerable<Guid> messages)
@@ -62,12 +57,13 @@ internal sealed class OutboxDelivery<TContext>(
             any = true;
         }
         if (any)
-            Wake();
+            Release(_anyLeft);
     }
 
     public override void Dispose()
     {
         _wake.Dispose();
+        _anyLeft.Dispose();
         base.Dispose();
     }
 
@@ -83,7 +79,7 @@ internal sealed class OutboxDelivery<TContext>(
             {
                 if (message.ExpiresAt is null || message.ExpiresAt > time.GetUtcNow())
                     await SendAsync(message, cancellation);
-                Forget([message.MessageId]);
+                _left.Enqueue(message.MessageId);
                 sent++;
             }
             await RemoveAsync(cancellation);
@@ -97,7 +93,7 @@ internal sealed class OutboxDelivery<TContext>(
         while (!_left.IsEmpty)
         {
             var gone = new List<Guid>();
-            while (gone.Count < Batch && _left.TryDequeue(out var message))
+            while (gone.Count < RemoveBatch && _left.TryDequeue(out var message))
                 gone.Add(message);
             try
             {
@@ -119,12 +115,39 @@ internal sealed class OutboxDelivery<TContext>(
         }
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(SweepAlwaysAsync(stoppingToken), RemoveAlwaysAsync(stoppingToken));
+
+    private async Task RemoveAlwaysAsync(CancellationToken stoppingToken)
     {
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
+                await _anyLeft.WaitAsync(stoppingToken);
+                // By the machine's clock: nothing but the size of a transaction depends on it.
+                await Task.Delay(Gather, TimeProvider.System, stoppingToken);
+                await RemoveAsync(stoppingToken);
+            }
+            catch (Exception error) when (!stoppingToken.IsCancellationRequested)
+            {
+                log.LogWarning(error, "Rows of what has left could not be removed from the outbox yet.");
+                Release(_anyLeft);
+                await PauseAsync(stoppingToken);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private async Task SweepAlwaysAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                // What has left must not look due, however long ago it left by the clock.
                 await RemoveAsync(stoppingToken);
                 await SweepAsync(stoppingToken);
                 await CleanAsync(stoppingToken);
@@ -209,6 +232,18 @@ internal sealed class OutboxDelivery<TContext>(
         catch (OperationCanceledException)
         {
             // Time to look, or the end.
+        }
+    }
+
+    private static void Release(SemaphoreSlim signal)
+    {
+        try
+        {
+            signal.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Whoever waits is awake and will look again.
         }
     }
 

@@ -260,23 +260,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             bus.ReceiveEndpoint("outside", e =>
             {
                 e.ConcurrentMessageLimit = 1;
-                void Keep<T>() where T : class => e.Handler<T>(c => Published.Writer.WriteAsync(c.Message).AsTask());
-                Keep<RunAccepted>();
-                Keep<RunStarted>();
-                Keep<RunSucceeded>();
-                Keep<RunFailed>();
-                Keep<RunCancelled>();
-                Keep<RunCancelling>();
-                Keep<RunResumed>();
-                Keep<StepOffered>();
-                Keep<StepStarted>();
-                Keep<StepProgressed>();
-                Keep<StepSucceeded>();
-                Keep<StepFailed>();
-                Keep<StepLost>();
-                Keep<StepCached>();
-                Keep<ArtifactStored>();
-                Keep<CancelAttempt>();
+                e.Handler<CancelAttempt>(c => Published.Writer.WriteAsync(c.Message).AsTask());
             });
         }
     }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
@@ -38,24 +39,6 @@ public sealed class RunLifeTests : IDisposable
         string[] expected = ["run.accepted", "step.offered", "run.started", "step.started", "step.succeeded", "artifact.stored", "step.offered", "step.started", "step.succeeded", "artifact.stored", "run.succeeded"];
         Assert.Equal(expected, EventsOf(done));
         Assert.Equal(Enumerable.Range(1, expected.Length).Select(i => (long)i), done.Events.Select(e => e.Sequence).Order());
-    }
-
-    [Fact]
-    public async Task Publishes_exactly_what_the_log_holds()
-    {
-        await using var host = await StartAsync();
-        var run = Runs.Of("compiler/fuse");
-        await host.SubmitAsync(run);
-        await host.ToEndAsync();
-        var log = (await host.ReadAsync(run.RunId)).Events.OrderBy(e => e.Sequence).ToList();
-
-        var published = new List<object>();
-        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
-        while (published.Count < log.Count)
-            published.Add(await host.Published.ReadAsync(limit.Token));
-
-        static long SequenceOf(object message) => (long)message.GetType().GetProperty("Sequence")!.GetValue(message)!;
-        Assert.Equal(log.Select(e => e.Data), published.OrderBy(SequenceOf).Select(m => JsonSerializer.Serialize(m, m.GetType(), Contracts.ContractJson.Options)));
     }
 
     [Fact]
@@ -242,11 +225,13 @@ public sealed class RunLifeTests : IDisposable
     public async Task The_end_names_the_output_of_the_last_step()
     {
         await using var host = await StartAsync();
-        await host.SubmitAsync(Runs.Of("compiler/fuse", "compiler/fuse"));
+        var run = Runs.Of("compiler/fuse", "compiler/fuse");
+        await host.SubmitAsync(run);
         await host.ToEndAsync();
         await host.ToEndAsync();
 
-        Assert.Equal(Runs.Artifact("output of compiler/fuse at 2", ArtifactKinds.Onnx), (await host.NextAsync<RunSucceeded>()).Output);
+        var end = (await host.ReadAsync(run.RunId)).Events.MaxBy(e => e.Sequence)!;
+        Assert.Equal(Runs.Artifact("output of compiler/fuse at 2", ArtifactKinds.Onnx), JsonSerializer.Deserialize<RunSucceeded>(end.Data, ContractJson.Options)!.Output);
     }
 
     [Theory]

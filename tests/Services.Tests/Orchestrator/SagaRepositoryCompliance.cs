@@ -1,7 +1,6 @@
 using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
@@ -136,17 +135,18 @@ public abstract class SagaRepositoryCompliance : IDisposable
     public async Task What_cannot_be_committed_is_never_told()
     {
         await using var host = await StartAsync();
-        var run = Runs.Of("compiler/fuse");
+        var (run, other) = (Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"));
+        await host.SubmitAsync(run);
+        await host.SubmitAsync(other);
+        Task OfferAsync(Guid id) => host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = id, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" });
         await ExecuteAsync(host, RefuseEvents);
 
-        await Assert.ThrowsAsync<RequestFaultException>(() => host.SubmitAsync(run));
+        await Assert.ThrowsAsync<RequestFaultException>(() => OfferAsync(run.RunId));
 
         await ExecuteAsync(host, TakeEvents);
-        var other = Runs.Of("compiler/fuse");
-        await host.SubmitAsync(other);
-        using var limit = new CancellationTokenSource(OrchestratorHost.Limit);
-        // The first that anyone hears of is the run that was committed.
-        Assert.Equal(other.RunId, Assert.IsType<RunAccepted>(await host.Published.ReadAsync(limit.Token)).RunId);
+        await OfferAsync(other.RunId);
+        // The first that any worker hears of is the offer that was committed.
+        Assert.Equal(other.RunId, (await host.OfferAsync()).RunId);
     }
 
     private static async Task ExecuteAsync(OrchestratorHost host, string sql)
