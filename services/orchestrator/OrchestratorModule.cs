@@ -79,7 +79,7 @@ public sealed class OrchestratorModule : ServiceModule
             endpoint.ConfigureSaga<PipelineRun>(context);
         });
         // A queue of this instance alone: every orchestrator needs to know which workers are there.
-        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("orchestrator-pools"), null, endpoint =>
+        bus.ReceiveInstance(Name, "pools", endpoint =>
         {
             endpoint.UseDatabaseRetry();
             endpoint.ConfigureConsumer<WorkerAnnouncedConsumer>(context);

@@ -77,7 +77,7 @@ public sealed class PipelineApiModule : ServiceModule
     /// <inheritdoc/>
     // A queue of this process alone, gone with it: presence is in memory, so every process must hear every announcement.
     public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus) =>
-        bus.ReceiveEndpoint(new TemporaryEndpointDefinition("v1.pipeline-api.announcements"), DefaultEndpointNameFormatter.Instance, endpoint =>
+        bus.ReceiveInstance(Name, "announcements", endpoint =>
         {
             // Announcements of one worker write the same rows.
             endpoint.ConcurrentMessageLimit = 1;

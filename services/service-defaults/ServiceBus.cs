@@ -47,6 +47,7 @@ internal static class ServiceBusRegistration
             bus.UsingRabbitMq((context, transport) =>
             {
                 var address = BusAddress.Read(context.GetRequiredService<IOptions<BusOptions>>().Value);
+                transport.OverrideDefaultBusEndpointQueueName(InstanceQueue.NameOf(modules[0].Name, InstanceQueue.Replies));
                 transport.DeployTopologyOnly = kind == ServiceBus.RabbitMqTopology;
                 transport.Host(address.Host, host =>
                 {

@@ -1,10 +1,13 @@
+using System.Data.Common;
 using System.Net;
+using System.Net.Sockets;
 using MassTransit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using Microsoft.Win32.SafeHandles;
+using RabbitMQ.Client.Exceptions;
 using Serilog;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
@@ -25,6 +28,8 @@ public static class ServiceProcess
     private const int Done = 0;
     private const int Failed = 1;
     private const int WrongInput = 2;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     /// <summary>Runs the service until it is told to stop; with the argument <c>migrate</c>, brings its database and its queues to this version and ends; with one of the module's verbs, does that and ends.</summary>
     /// <returns>0 done; 1 it failed; 2 an option or argument is wrong.</returns>
@@ -85,6 +90,8 @@ public static class ServiceProcess
 
     private static void Write(string line)
     {
+        if (line.Length == 0)
+            return;
         using var output = new StreamWriter(new FileStream(new SafeFileHandle(StandardOutput, ownsHandle: false), FileAccess.Write));
         output.WriteLine(line);
     }
@@ -126,17 +133,50 @@ public static class ServiceProcess
         return null;
     }
 
+    /// <summary>Servers that do not answer yet are waited for: an installation starts all at once.</summary>
     private static async Task MigrateAsync(WebApplication app, ServiceModule module, ILogger log)
     {
         foreach (var migration in app.Services.GetServices<IMigration>())
         {
-            await migration.ApplyAsync(CancellationToken.None);
+            await PatientlyAsync(() => migration.ApplyAsync(CancellationToken.None));
             log.Information("{Service} brought {Subject} to its version", module.Name, migration.Subject);
         }
         if (app.Services.GetService<IBusControl>() is { } bus)
         {
-            await bus.DeployAsync();
+            await PatientlyAsync(() => bus.DeployAsync());
             log.Information("{Service} deployed its queues", module.Name);
         }
+
+        async Task PatientlyAsync(Func<Task> act)
+        {
+            var time = app.Services.GetRequiredService<TimeProvider>();
+            for (var began = time.GetTimestamp(); ;)
+            {
+                try
+                {
+                    await act();
+                    return;
+                }
+                catch (Exception error) when (IsAway(error) && time.GetElapsedTime(began) < Patience)
+                {
+                    log.Warning("{Service} cannot migrate yet: {Reason}", module.Name, error.Message);
+                    await Task.Delay(Pause, time);
+                }
+            }
+        }
+    }
+
+    /// <summary>A server that cannot be reached or is still starting; not one that refuses who we are.</summary>
+    private static bool IsAway(Exception error)
+    {
+        var causes = Causes(error).ToArray();
+        return !causes.Any(c => c is AuthenticationFailureException)
+            && causes.Any(c => c is DbException { IsTransient: true } or BrokerUnreachableException or ConnectionException or SocketException);
+    }
+
+    private static IEnumerable<Exception> Causes(Exception error)
+    {
+        var inner = error is AggregateException many ? many.InnerExceptions : error.InnerException is { } one ? [one] : (IEnumerable<Exception>)[];
+        return inner.SelectMany(Causes).Prepend(error);
     }
 }

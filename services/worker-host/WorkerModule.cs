@@ -75,6 +75,6 @@ public abstract class WorkerModule : ServiceModule
             endpoint.Consumer(() => new StepOfferConsumer(ThisWorker()));
         });
         // A queue of this instance alone: the stop order reaches everyone, and whoever runs the attempt obeys.
-        bus.ReceiveEndpoint(new TemporaryEndpointDefinition($"cancel-{Name}"), null, endpoint => endpoint.Consumer(() => new CancelAttemptConsumer(ThisWorker())));
+        bus.ReceiveInstance(Name, "cancel", endpoint => endpoint.Consumer(() => new CancelAttemptConsumer(ThisWorker())));
     }
 }

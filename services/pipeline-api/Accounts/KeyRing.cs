@@ -15,9 +15,10 @@ internal sealed class KeyRing(PipelineApiDbContext database, TimeProvider time, 
     /// <summary>How exactly it is known when a key was last used: a write for each request would cost more than the request.</summary>
     private static readonly TimeSpan LastUsedPrecision = TimeSpan.FromMinutes(5);
 
-    /// <summary>Makes a key, and its tenant if it does not exist.</summary>
+    /// <summary>Makes a key, or takes the one that is given, and makes its tenant if it does not exist.</summary>
     /// <returns>The row, the key, which is kept nowhere, and whether the tenant is new.</returns>
-    public async Task<(KeyRow Row, ApiKey Key, bool NewTenant)> CreateAsync(string tenant, string name, IEnumerable<string> scopes, int days, CancellationToken cancellation)
+    public async Task<(KeyRow Row, ApiKey Key, bool NewTenant)> CreateAsync(
+        string tenant, string name, IEnumerable<string> scopes, int days, CancellationToken cancellation, ApiKey? given = null)
     {
         var now = time.GetUtcNow();
         var newTenant = !await database.Tenants.AnyAsync(t => t.Name == tenant, cancellation);
@@ -35,7 +36,7 @@ internal sealed class KeyRing(PipelineApiDbContext database, TimeProvider time, 
                 newTenant = false;
             }
         }
-        var key = ApiKey.New();
+        var key = given ?? ApiKey.New();
         var row = new KeyRow
         {
             Id = Guid.CreateVersion7(now),

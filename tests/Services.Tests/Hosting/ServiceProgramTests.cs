@@ -56,13 +56,14 @@ public sealed class ServiceProgramTests : IDisposable
         var (code, output) = await RunAsync("PipelineApi", ["create-keys"], []);
 
         Assert.Equal(2, code);
-        Assert.Contains("create-key TENANT NAME [SCOPE,SCOPE...]", output, StringComparison.Ordinal);
+        Assert.Contains("create-key TENANT NAME [SCOPE,SCOPE... [FILE]]", output, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData("default")]
     [InlineData("NO default")]
     [InlineData("default name runs:everything")]
+    [InlineData("default name runs:read /etc/hostname")]
     public async Task A_first_key_that_cannot_be_is_refused(string arguments)
     {
         var (code, output) = await RunAsync("PipelineApi", ["create-key", .. arguments.Split(' ')], [.. Database, "PipelineApi__MigrateAtStart=true"]);
