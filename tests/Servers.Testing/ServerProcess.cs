@@ -80,7 +80,8 @@ internal sealed class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Runs a command to its end; its output.</summary>
-    public static async Task<string> RunAsync(string file, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, bool mayFail = false)
+    public static async Task<string> RunAsync(
+        string file, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, bool mayFail = false, TimeSpan? patience = null)
     {
         var start = new ProcessStartInfo(file) { RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var argument in arguments)
@@ -89,7 +90,7 @@ internal sealed class ServerProcess : IAsyncDisposable
             start.Environment[name] = value;
         using var process = Process.Start(start)!;
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        using var limit = new CancellationTokenSource(patience ?? TimeSpan.FromMinutes(2));
         await process.WaitForExitAsync(limit.Token);
         return process.ExitCode == 0 || mayFail
             ? await output
