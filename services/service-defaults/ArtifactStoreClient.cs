@@ -22,7 +22,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
 
     /// <summary>Stores the rest of a stream. The stream is read once, so a failed call cannot be repeated with it.</summary>
     /// <exception cref="ArtifactStoreException">The store refused, or stored other bytes than were sent.</exception>
-    /// <exception cref="HttpRequestException">The store cannot be reached.</exception>
+    /// <exception cref="HttpRequestException">The store cannot be reached, or the connection broke off.</exception>
     public async Task<ArtifactRef> PutAsync(string tenant, string kind, Stream content, CancellationToken cancellation)
     {
         // Owned here and not by the stream: the content disposes of the stream as soon as it is sent.
@@ -33,8 +33,9 @@ public sealed class ArtifactStoreClient(HttpClient http)
         using var request = Request(HttpMethod.Post, $"v1/artifacts?kind={Uri.EscapeDataString(kind)}", tenant);
         request.Content = body;
         using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
-        await ThrowUnlessSuccessAsync(response, $"store an artifact of kind '{kind}'", cancellation);
-        var stored = await response.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, cancellation)
+        var attempted = $"store an artifact of kind '{kind}'";
+        await ThrowUnlessSuccessAsync(response, attempted, cancellation);
+        var stored = await ReceiveAsync(() => response.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, cancellation), attempted)
             ?? throw new ArtifactStoreException("bad-answer", $"The artifact-store answered an upload of kind '{kind}' with an empty document.");
         var sent = Hex(hash.GetHashAndReset());
         if (stored.Digest != sent || stored.Size != hashing.Length)
@@ -56,12 +57,13 @@ public sealed class ArtifactStoreClient(HttpClient http)
 
     /// <summary>Copies an artifact to <paramref name="destination"/>. What was written before an error is not to be used.</summary>
     /// <exception cref="ArtifactStoreException">The store does not have it, or sent other bytes.</exception>
-    /// <exception cref="HttpRequestException">The store cannot be reached.</exception>
+    /// <exception cref="HttpRequestException">The store cannot be reached, or the connection broke off.</exception>
     public async Task GetAsync(string tenant, ArtifactRef artifact, Stream destination, CancellationToken cancellation)
     {
         using var request = Request(HttpMethod.Get, Route(artifact.Digest), tenant);
         using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
-        await ThrowUnlessSuccessAsync(response, $"fetch {artifact.Digest}", cancellation);
+        var attempted = $"fetch {artifact.Digest}";
+        await ThrowUnlessSuccessAsync(response, attempted, cancellation);
         await using var source = await response.Content.ReadAsStreamAsync(cancellation);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
@@ -69,7 +71,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         try
         {
             int read;
-            while ((read = await source.ReadAsync(buffer, cancellation)) > 0)
+            while ((read = await ReceiveAsync(() => source.ReadAsync(buffer, cancellation).AsTask(), attempted)) > 0)
             {
                 length += read;
                 // Stopping here keeps a store that sends without end from filling the disk.
@@ -113,7 +115,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
 
     /// <summary>What the store knows of a digest; null when it does not have it.</summary>
     /// <exception cref="ArtifactStoreException">The store refused.</exception>
-    /// <exception cref="HttpRequestException">The store cannot be reached.</exception>
+    /// <exception cref="HttpRequestException">The store cannot be reached, or the connection broke off.</exception>
     public async Task<ArtifactRef?> HeadAsync(string tenant, string digest, CancellationToken cancellation)
     {
         using var request = Request(HttpMethod.Head, Route(digest), tenant);
@@ -144,6 +146,9 @@ public sealed class ArtifactStoreClient(HttpClient http)
     {
         if (response.IsSuccessStatusCode)
             return;
+        // It, or a proxy before it, says that it cannot answer now: nothing is said about what was asked for.
+        if (response.StatusCode is HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout or HttpStatusCode.TooManyRequests)
+            throw new HttpRequestException($"Cannot {attempted}: the artifact-store answered {(int)response.StatusCode}.", null, response.StatusCode);
         Problem? problem = null;
         if (response.Content.Headers.ContentType?.MediaType == Problems.MediaType)
         {
@@ -158,6 +163,19 @@ public sealed class ArtifactStoreClient(HttpClient http)
         }
         var code = response.StatusCode == HttpStatusCode.NotFound ? ArtifactStoreException.NoSuchArtifact : problem?.Code ?? "store-refused";
         throw new ArtifactStoreException(code, $"Cannot {attempted}: the artifact-store answered {(int)response.StatusCode} {problem?.Detail ?? problem?.Title}".TrimEnd());
+    }
+
+    /// <summary>What comes over the wire; an error of the file that it goes to is another thing.</summary>
+    private static async Task<T> ReceiveAsync<T>(Func<Task<T>> receive, string attempted)
+    {
+        try
+        {
+            return await receive();
+        }
+        catch (IOException error)
+        {
+            throw new HttpRequestException($"Cannot {attempted}: the connection to the artifact-store broke off. {error.Message}", error);
+        }
     }
 
     private static string Hex(byte[] hash) => "sha256:" + Convert.ToHexStringLower(hash);

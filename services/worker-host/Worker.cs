@@ -22,6 +22,7 @@ internal sealed class Worker : IDisposable
     private readonly ITransformPlace _place;
     private readonly IBus _bus;
     private readonly ArtifactStoreClient _store;
+    private readonly TimeSpan _storePatience;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly SemaphoreSlim _slots;
@@ -45,6 +46,7 @@ internal sealed class Worker : IDisposable
         _place = place;
         _bus = bus;
         _store = store;
+        _storePatience = TimeSpan.FromSeconds(options.StorePatienceSeconds);
         _time = time;
         _log = log;
         Slots = options.SlotCount;
@@ -167,7 +169,7 @@ internal sealed class Worker : IDisposable
 
     private bool Start(StepOffer offer, AttemptGranted granted, ITransformer transformer)
     {
-        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _place, _folder, _bus, _store, _time, _log);
+        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _place, _folder, _bus, _store, _storePatience, _time, _log);
         var entry = new Running(attempt);
         // Delivered twice and claimed twice: the first one works on it.
         if (!_running.TryAdd((offer.RunId, offer.Fence), entry))

@@ -16,6 +16,13 @@ internal sealed class WorkerOptions
     public int? Slots { get; set; }
 
     /// <summary>
+    /// An attempt waits so long for an artifact-store that cannot be reached, each time that it does and never longer than a quarter of the time that the attempt has;
+    /// then the attempt fails and is tried again.
+    /// </summary>
+    [Range(0, 86400)]
+    public double StorePatienceSeconds { get; set; } = 120;
+
+    /// <summary>
     /// The most private memory, in MiB, that the process of one attempt may have, for a worker whose attempts run in processes of their own; unless set, three quarters
     /// of the machine's memory divided by the slots, but at least 512. Linux; elsewhere only the managed heap is limited.
     /// </summary>

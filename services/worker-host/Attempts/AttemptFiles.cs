@@ -5,7 +5,6 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Engine.Datasets;
 using TinyMLaaS.Engine.Transformers;
-using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.WorkerHost.Isolation;
 
 namespace TinyMLaaS.WorkerHost.Attempts;
@@ -13,17 +12,17 @@ namespace TinyMLaaS.WorkerHost.Attempts;
 /// <summary>Brings what an offer names into a folder, each file checked against its digest.</summary>
 internal static class AttemptFiles
 {
-    public static async Task<TransformCall> FetchAsync(StepOffer offer, TransformerInfo transformer, string folder, ArtifactStoreClient store, AttemptLog log, CancellationToken cancellation)
+    public static async Task<TransformCall> FetchAsync(StepOffer offer, TransformerInfo transformer, string folder, PatientStore store, AttemptLog log, CancellationToken cancellation)
     {
         var input = Path.Combine(folder, $"input.{offer.Input.Kind}");
-        await store.GetFileAsync(offer.Tenant, offer.Input, input, cancellation);
+        await store.GetFileAsync(offer.Input, input, cancellation);
         log.Write($"input {offer.Input.Digest}, {offer.Input.Size} bytes");
 
         string? original = null;
         if (transformer.ReadsOriginal)
         {
             original = Path.Combine(folder, $"original.{offer.Recipe.Model.Kind}");
-            await store.GetFileAsync(offer.Tenant, offer.Recipe.Model, original, cancellation);
+            await store.GetFileAsync(offer.Recipe.Model, original, cancellation);
             log.Write($"original {offer.Recipe.Model.Digest}, {offer.Recipe.Model.Size} bytes");
         }
 
@@ -37,7 +36,7 @@ internal static class AttemptFiles
                     $"Cannot read dataset '{dataset.Name}' for {role}: it stays on site '{dataset.Site}' and this worker is not there. Place the step on that site's nodes.");
             }
             var (archive, unpacked) = (Path.Combine(folder, $"dataset-{role}.tar"), Path.Combine(folder, $"dataset-{role}"));
-            await store.GetFileAsync(offer.Tenant, artifact, archive, cancellation);
+            await store.GetFileAsync(artifact, archive, cancellation);
             Directory.CreateDirectory(unpacked);
             await using (var stream = File.OpenRead(archive))
                 DatasetPacker.Unpack(stream, unpacked);
@@ -50,7 +49,7 @@ internal static class AttemptFiles
         foreach (var step in transformer.ReadsReports ? offer.Recipe.Steps : [])
         {
             var path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"report-{reports.Count + 1}.json"));
-            await store.GetFileAsync(offer.Tenant, step.Report, path, cancellation);
+            await store.GetFileAsync(step.Report, path, cancellation);
             reports.Add(path);
         }
 

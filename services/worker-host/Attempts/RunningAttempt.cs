@@ -26,7 +26,7 @@ internal sealed class RunningAttempt : IDisposable
     private readonly ITransformPlace _place;
     private readonly WorkFolder _folders;
     private readonly IBus _bus;
-    private readonly ArtifactStoreClient _store;
+    private readonly PatientStore _store;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly AttemptLog _lines;
@@ -43,6 +43,7 @@ internal sealed class RunningAttempt : IDisposable
         WorkFolder folders,
         IBus bus,
         ArtifactStoreClient store,
+        TimeSpan storePatience,
         TimeProvider time,
         ILogger log)
     {
@@ -52,11 +53,13 @@ internal sealed class RunningAttempt : IDisposable
         _place = place;
         _folders = folders;
         _bus = bus;
-        _store = store;
         _time = time;
         _log = log;
         _lines = new AttemptLog(time);
         _heart = new Heart(offer, granted, instance, _lines, bus, time, log, Stop);
+        // An attempt must have time for its work, too.
+        var most = granted.Limit is { } limit && limit / 4 < storePatience ? limit / 4 : storePatience;
+        _store = new PatientStore(store, offer.Tenant, most, _heart, time);
     }
 
     private StopReason Reason => (StopReason)Volatile.Read(ref _reason);
@@ -165,8 +168,7 @@ internal sealed class RunningAttempt : IDisposable
         var result = await _place.RunAsync(_transformer, call, _heart, _lines, _stop.Token);
         _stop.Token.ThrowIfCancellationRequested();
         var outputs = await StoreOutputAsync(result, call.WorkFolder);
-        using var report = new MemoryStream(Canonical(result.Report));
-        var reportRef = await _store.PutAsync(_offer.Tenant, ArtifactKinds.Report, report, _stop.Token);
+        var reportRef = await _store.PutAsync(ArtifactKinds.Report, Canonical(result.Report), _stop.Token);
         return new CompleteAttempt
         {
             Tenant = _offer.Tenant,
@@ -199,7 +201,7 @@ internal sealed class RunningAttempt : IDisposable
         }
         if (!Path.GetFullPath(path).StartsWith(Path.GetFullPath(work) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
             throw new InvalidOperationException($"{_offer.Uses} wrote its output outside of its work folder.");
-        var stored = await _store.PutFileAsync(_offer.Tenant, _transformer.Info.Produces, path, _stop.Token);
+        var stored = await _store.PutFileAsync(_transformer.Info.Produces, path, _stop.Token);
         _lines.Write($"output {stored.Digest}, {stored.Size} bytes");
         return [stored];
     }

@@ -66,7 +66,42 @@ public sealed class ArtifactStoreClientTests : IDisposable
         Assert.Equal(ArtifactStoreException.NoSuchArtifact, error.Code);
     }
 
+    [Theory]
+    [InlineData(HttpStatusCode.ServiceUnavailable, true)]
+    [InlineData(HttpStatusCode.BadGateway, true)]
+    [InlineData(HttpStatusCode.GatewayTimeout, true)]
+    [InlineData(HttpStatusCode.TooManyRequests, true)]
+    [InlineData(HttpStatusCode.Unauthorized, false)]
+    [InlineData(HttpStatusCode.Forbidden, false)]
+    [InlineData(HttpStatusCode.UnprocessableEntity, false)]
+    [InlineData(HttpStatusCode.InternalServerError, false)]
+    public async Task A_store_that_cannot_answer_now_is_away_and_one_that_refuses_is_not(HttpStatusCode status, bool away)
+    {
+        using var http = Answering(() => new HttpResponseMessage(status));
+        var client = new ArtifactStoreClient(http);
+        using var stream = new MemoryStream([1]);
+        Exception[] errors =
+        [
+            (await Record.ExceptionAsync(() => client.GetFileAsync("default", Right, _folder["got"], Cancellation)))!,
+            (await Record.ExceptionAsync(() => client.PutAsync("default", ArtifactKinds.Onnx, stream, Cancellation)))!,
+        ];
+        Assert.All(errors, e => Assert.IsType(away ? typeof(HttpRequestException) : typeof(ArtifactStoreException), e));
+    }
+
+    [Fact]
+    public async Task A_connection_that_breaks_off_is_a_store_that_is_away()
+    {
+        using var http = Answering(() => new HttpResponseMessage(HttpStatusCode.OK) { Content = new StreamContent(new BreakingStream()) });
+        await Assert.ThrowsAsync<HttpRequestException>(() => new ArtifactStoreClient(http).GetFileAsync("default", Right, _folder["got"], Cancellation));
+        Assert.False(File.Exists(_folder["got"]));
+    }
+
     private static HttpClient Answering(Func<HttpResponseMessage> answer) => new(new Store(answer)) { BaseAddress = new Uri("http://store/") };
+
+    private sealed class BreakingStream : MemoryStream
+    {
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => throw new IOException("The other side has reset the connection.");
+    }
 
     private sealed class Store(Func<HttpResponseMessage> answer) : HttpMessageHandler
     {

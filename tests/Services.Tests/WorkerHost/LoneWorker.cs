@@ -25,18 +25,25 @@ internal sealed class LoneWorker : IAsyncDisposable
 
     private readonly WebApplication _app;
     private readonly TestOrchestrator _orchestrator;
+    private readonly string _link;
 
-    private LoneWorker(WebApplication app, TestOrchestrator orchestrator)
+    private readonly string _socket;
+    private readonly HttpClient _http;
+
+    private LoneWorker(WebApplication app, TestOrchestrator orchestrator, string socket, string link)
     {
         _app = app;
         _orchestrator = orchestrator;
+        (_socket, _link) = (socket, link);
+        _http = new HttpClient(ServiceAddress.Parse($"unix:{socket}").CreateHandler()) { BaseAddress = new Uri("http://localhost/") };
     }
 
     public FakeTimeProvider Time => _orchestrator.Time;
 
     public IBus Bus => _app.Services.GetRequiredService<IBus>();
 
-    public ArtifactStoreClient Store => _app.Services.GetRequiredService<ArtifactStoreClient>();
+    /// <summary>The store, also while the worker cannot reach it.</summary>
+    public ArtifactStoreClient Store => new(_http);
 
     public Func<ClaimAttempt, object> OnClaim { set => _orchestrator.OnClaim = value; }
 
@@ -51,26 +58,31 @@ internal sealed class LoneWorker : IAsyncDisposable
 
     /// <param name="folder">Where everything is kept.</param>
     /// <param name="transformer">What the worker can do.</param>
-    /// <param name="withStore">False: nobody listens where the artifact-store should.</param>
+    /// <param name="withStore">False: nobody listens where the artifact-store should, until <see cref="BringStore"/>.</param>
     public static async Task<LoneWorker> StartAsync(string folder, ITransformer transformer, bool withStore = true)
     {
-        var socket = Path.Combine(folder, "a.sock");
+        var (socket, link) = (Path.Combine(folder, "a.sock"), Path.Combine(folder, "link.sock"));
         var orchestrator = new TestOrchestrator();
-        ServiceModule[] store = withStore ? [new ArtifactStoreModule()] : [];
         var app = ServiceHost.Build(
-            [orchestrator, .. store, new TestWorkerModule("compiler", transformer)],
-            [new ServiceListener("artifact-store", null, withStore ? socket : socket + "-of-another")],
+            [orchestrator, new ArtifactStoreModule(), new TestWorkerModule("compiler", transformer)],
+            [new ServiceListener("artifact-store", null, socket)],
             new Dictionary<string, string?>
             {
-                ["Services:artifact-store"] = $"unix:{socket}",
+                ["Services:artifact-store"] = $"unix:{link}",
                 ["ArtifactStore:Root"] = Path.Combine(folder, "artifacts"),
                 ["Worker:WorkFolder"] = Path.Combine(folder, "work"),
                 ["Worker:Slots"] = "1",
             },
             Serilog.Core.Logger.None);
         await app.StartAsync(TestContext.Current.CancellationToken);
-        return new LoneWorker(app, orchestrator);
+        var worker = new LoneWorker(app, orchestrator, socket, link);
+        if (withStore)
+            worker.BringStore();
+        return worker;
     }
+
+    /// <summary>The artifact-store can be reached from here on.</summary>
+    public void BringStore() => File.CreateSymbolicLink(_link, _socket);
 
     /// <summary>An offer of <c>compiler/fuse</c> on the text "net".</summary>
     public async Task<StepOffer> OfferAsync(long fence = 1, bool stored = true)
@@ -117,6 +129,7 @@ internal sealed class LoneWorker : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _http.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
     }

@@ -237,14 +237,55 @@ public sealed class LoneWorkerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_store_that_is_away_is_an_error_that_may_go_away()
+    public async Task A_store_that_is_away_is_waited_for_and_the_attempt_goes_on_when_it_is_back()
     {
         await using var worker = await LoneWorker.StartAsync(_folder.Path, TestTransformer.Append("compiler/fuse", "+f"), withStore: false);
-        await worker.SendAsync(await worker.OfferAsync(stored: false));
+        var waiting = 0;
+        var lines = new ConcurrentQueue<string>();
+        worker.OnBeat = beat =>
+        {
+            foreach (var line in beat.Log)
+                lines.Enqueue(line);
+            if (beat.Activity?.StartsWith("waiting for the artifact-store", StringComparison.Ordinal) == true)
+                Interlocked.Increment(ref waiting);
+            return HeartbeatVerdicts.Continue;
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+        // Heartbeats go on meanwhile.
+        await worker.UntilAsync(() => Volatile.Read(ref waiting) >= 2);
+        worker.BringStore();
+        await worker.UntilAsync(() => worker.Ends.Count > 0);
+
+        var done = Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+        Assert.Equal(Runs.Artifact("net+f", ArtifactKinds.Onnx), done.Outputs.Single());
+        Assert.Contains(lines.Concat(done.Log), l => l.EndsWith("the artifact-store answers again", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(null, "as long as 120 s")]
+    [InlineData(8, "as long as 2 s")]
+    public async Task A_store_that_stays_away_ends_the_attempt_before_its_time_is_over(int? limit, string waited)
+    {
+        await using var worker = await LoneWorker.StartAsync(_folder.Path, TestTransformer.Append("compiler/fuse", "+f"), withStore: false);
+        worker.OnClaim = claim => LoneWorker.Granted(claim) with { Limit = limit is { } seconds ? TimeSpan.FromSeconds(seconds) : null };
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.UntilAsync(() => worker.Ends.Count > 0);
 
         var failed = Assert.IsType<FailAttempt>(await worker.EndAsync()).Failure;
-        Assert.Equal(("worker-error", true), (failed.Code, failed.Retryable));
+        Assert.Equal(("artifact-store-unreachable", true), (failed.Code, failed.Retryable));
+        Assert.Contains(waited, failed.Message, StringComparison.Ordinal);
         Assert.DoesNotContain(_folder.Path, failed.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_cancellation_does_not_wait_for_the_store()
+    {
+        await using var worker = await LoneWorker.StartAsync(_folder.Path, TestTransformer.Append("compiler/fuse", "+f"), withStore: false);
+        worker.OnBeat = _ => HeartbeatVerdicts.Cancel;
+        // The clock stands still: nothing here waits for its time.
+        await worker.SendAsync(await worker.OfferAsync());
+
+        Assert.Equal("cancelled", Assert.IsType<FailAttempt>(await worker.EndAsync()).Failure.Code);
     }
 
     [Fact]
