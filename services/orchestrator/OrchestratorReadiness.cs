@@ -1,4 +1,3 @@
-using MassTransit;
 using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
@@ -9,8 +8,8 @@ using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator;
 
-/// <summary>The orchestrator needs its database, with all migrations, and the bus.</summary>
-internal sealed class OrchestratorReadiness(IServiceScopeFactory scopes, IBusControl bus) : IReadinessCheck
+/// <summary>The orchestrator needs its database, with all migrations.</summary>
+internal sealed class OrchestratorReadiness(IServiceScopeFactory scopes) : IReadinessCheck
 {
     public string Service => OrchestratorModule.ServiceName;
 
@@ -28,9 +27,6 @@ internal sealed class OrchestratorReadiness(IServiceScopeFactory scopes, IBusCon
         {
             missing.Add(new MissingService { Service = "orchestrator-database", Reason = error.Message });
         }
-        var health = bus.CheckHealth();
-        if (health.Status != BusHealthStatus.Healthy)
-            missing.Add(new MissingService { Service = "message-bus", Reason = health.Description });
         return missing;
     }
 }

@@ -17,9 +17,10 @@ public sealed class BrokerConnections
     /// <param name="name">What the broker shows it as.</param>
     /// <param name="cancellation">Ends the wait.</param>
     /// <exception cref="RabbitMQ.Client.Exceptions.BrokerUnreachableException">The broker does not answer or refuses the user.</exception>
-    public Task<IConnection> OpenAsync(string name, CancellationToken cancellation)
+    public Task<IConnection> OpenAsync(string name, CancellationToken cancellation) => OpenAsync(BusAddress.Read(_options), name, cancellation);
+
+    internal static Task<IConnection> OpenAsync(BusAddress address, string name, CancellationToken cancellation)
     {
-        var address = BusAddress.Read(_options);
         var factory = new ConnectionFactory
         {
             // Sets host, port and virtual host.

@@ -36,7 +36,8 @@ internal static class HealthEndpoints
                 missing.Add(new MissingService { Service = service, Reason = $"a readiness check took more than {CheckLimit.TotalSeconds} s" });
             }
         }
-        return Answer(service, missing);
+        // Services behind this one may miss what it misses itself.
+        return Answer(service, [.. missing.DistinctBy(m => m.Service)]);
     }
 
     private static IResult Answer(string service, IReadOnlyList<MissingService> missing) => Results.Json(

@@ -41,6 +41,7 @@ internal static class ServiceBusRegistration
             }
             services.AddOptions<BusOptions>().BindConfiguration(BusOptions.Section).ValidateOnStart();
             services.AddSingleton<IValidateOptions<BusOptions>, BusOptionsValidation>();
+            services.AddSingleton<BrokerLogin>();
             services.AddSingleton(provider => new BrokerConnections(provider.GetRequiredService<IOptions<BusOptions>>()));
             bus.AddSendObserver<NoExpiry>();
             bus.AddPublishObserver<NoExpiry>();
@@ -54,6 +55,8 @@ internal static class ServiceBusRegistration
                     host.Username(address.User);
                     host.Password(address.Password);
                     host.Heartbeat(TimeSpan.FromSeconds(10));
+                    if (kind == ServiceBus.RabbitMq)
+                        host.OnRefreshConnectionFactory = context.GetRequiredService<BrokerLogin>().PrepareAsync;
                     if (address.UsesTls)
                     {
                         host.UseSsl(tls =>
@@ -68,6 +71,8 @@ internal static class ServiceBusRegistration
                     module.ConfigureBus(context, transport);
             });
         });
+        foreach (var module in modules.Where(m => m.UsesBus))
+            services.AddSingleton<IReadinessCheck>(provider => new BusReadiness(module.Name, provider.GetRequiredService<IBusControl>(), provider.GetService<BrokerLogin>()));
         services.AddOptions<MassTransitHostOptions>().Configure(options =>
         {
             // A broker that is away at the start must not keep a service from answering that.

@@ -57,7 +57,6 @@ public abstract class WorkerModule : ServiceModule
                 log);
         });
         builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(provider.GetRequiredKeyedService<Worker>(Name), provider.GetRequiredService<IBus>(), provider.GetRequiredService<TimeProvider>()));
-        builder.Services.AddSingleton<IReadinessCheck>(provider => new WorkerReadiness(Name, provider.GetRequiredService<IBusControl>()));
     }
 
     /// <inheritdoc/>

@@ -36,6 +36,9 @@ internal sealed class ServicePrograms : IAsyncDisposable
     /// <summary>Everything that the services keep in files.</summary>
     public string Folder { get; } = Directory.CreateTempSubdirectory("tinymlaas-stack-").FullName;
 
+    /// <summary>A file with the password at the broker, which then is not taken from the address; null for none.</summary>
+    public string? BrokerPasswordFile { get; init; }
+
     /// <summary>The folder of the artifact-store.</summary>
     public string Artifacts => Path.Combine(Folder, "artifacts");
 
@@ -104,6 +107,8 @@ internal sealed class ServicePrograms : IAsyncDisposable
         var environment = new Dictionary<string, string> { ["Service__Listen"] = Address(name) };
         if (name != "artifact-store")
             environment["Bus__Address"] = _broker;
+        if (name != "artifact-store" && BrokerPasswordFile is { } file)
+            environment["Bus__PasswordFile"] = file;
         switch (name)
         {
             case "orchestrator":

@@ -5,8 +5,12 @@ using TinyMLaaS.Services.Tests.WorkerHost;
 namespace TinyMLaaS.Integration.Tests.Faults;
 
 /// <summary>F3, F4 and F13: the broker goes away, drops everyone, forgets everything, and loses queues and permissions, while runs are active.</summary>
-public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServers>
+public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServers>, IDisposable
 {
+    private readonly TinyMLaaS.Services.Tests.Hosting.TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
     [Fact]
     public async Task A_broker_that_is_killed_delays_runs_and_loses_none()
     {
@@ -100,33 +104,66 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
     }
 
     [Fact]
-    public async Task A_password_that_is_changed_is_missed_within_a_minute_and_runs_go_on_when_services_have_it()
+    public async Task A_password_that_is_changed_is_missed_within_a_minute_and_every_process_goes_on_with_the_new_one_in_its_file()
     {
-        await using var faulty = await servers.StackAsync();
+        var file = _folder["password"];
+        await File.WriteAllTextAsync(file, "guest", Stack.Cancellation);
+        await using var faulty = await servers.StackAsync(brokerPasswordFile: file);
         var runs = await ActiveAsync(faulty.Stack, 5);
+        var before = Processes(faulty.Stack);
         try
         {
             await servers.Broker.ControlAsync("change_password", "guest", "another");
             await servers.Broker.ControlAsync("close_all_connections", "-p", faulty.VirtualHost, "as the test wants it");
             var missed = System.Diagnostics.Stopwatch.StartNew();
-            await Stack.UntilAsync(
-                async () => (await faulty.Stack.ReadinessAsync()).Missing.Any(m => m.Service == "message-bus"), () => Task.FromResult("nobody misses the broker" + faulty.Stack.Outputs()));
+            await RefusedAsync(faulty.Stack);
             Assert.InRange(missed.Elapsed, TimeSpan.Zero, TimeSpan.FromMinutes(1));
-            // A process reads its password when it starts: each comes anew with the new one. The old worker never gets in again.
-            var address = faulty.BrokerAddress.Replace("guest:guest", "guest:another", StringComparison.Ordinal);
-            foreach (var service in (string[])["orchestrator", "pipeline-api"])
-            {
-                await faulty.Stack.KillAsync(service);
-                await faulty.Stack.StartServiceAsync(service, "tests", new Dictionary<string, string> { ["Bus__Address"] = address });
-            }
-            await faulty.Stack.HostAsync(new Dictionary<string, string?> { ["Bus:Address"] = address }, Worker());
+
+            await File.WriteAllTextAsync(file, "another\n", Stack.Cancellation);
+
             await SucceedAsync(faulty, runs);
+            await faulty.Stack.ReadyAsync();
+            Assert.Equal(before, Processes(faulty.Stack));
+            Assert.DoesNotContain("another", faulty.Stack.Process("orchestrator").Output, StringComparison.Ordinal);
+            // Said once, however often it was tried.
+            Assert.Single(faulty.Stack.Process("orchestrator").Output.Split('\n'), l => l.Contains("The message bus cannot be used.", StringComparison.Ordinal));
         }
         finally
         {
             await servers.Broker.ControlAsync("change_password", "guest", "guest");
         }
     }
+
+    [Fact]
+    public async Task A_user_that_is_missing_for_a_while_is_let_in_again_when_it_is_back()
+    {
+        await using var faulty = await servers.StackAsync();
+        var runs = await ActiveAsync(faulty.Stack, 5);
+        var before = Processes(faulty.Stack);
+
+        await servers.Broker.ControlAsync("delete_user", "guest");
+        try
+        {
+            await servers.Broker.ControlAsync("close_all_connections", "-p", faulty.VirtualHost, "as the test wants it");
+            await RefusedAsync(faulty.Stack);
+        }
+        finally
+        {
+            await servers.Broker.ControlAsync("add_user", "guest", "guest");
+            await servers.Broker.ControlAsync("set_user_tags", "guest", "administrator");
+            foreach (var host in (string[])["/", faulty.VirtualHost])
+                await servers.Broker.ControlAsync("set_permissions", "-p", host, "guest", ".*", ".*", ".*");
+        }
+
+        await SucceedAsync(faulty, runs);
+        Assert.Equal(before, Processes(faulty.Stack));
+    }
+
+    private static int[] Processes(Stack stack) => [stack.Process("orchestrator").Pid, stack.Process("pipeline-api").Pid];
+
+    private static Task RefusedAsync(Stack stack) => Stack.UntilAsync(
+        async () => (await stack.ReadinessAsync()).Missing.Any(m => m.Service == "message-bus" && m.Reason.Contains("refuses user 'guest'", StringComparison.Ordinal)),
+        () => Task.FromResult("nobody says that the broker refuses" + stack.Outputs()));
 
     private static async Task<List<Guid>> ActiveAsync(Stack stack, int count)
     {

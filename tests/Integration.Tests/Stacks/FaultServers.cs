@@ -27,7 +27,8 @@ public sealed class FaultServers : IAsyncLifetime
     /// <summary>The services over a virtual host and a database that nobody else uses.</summary>
     /// <param name="hosted">True for the broker's default virtual host, which a broker that lost everything has again.</param>
     /// <param name="environment">More options of the orchestrator.</param>
-    internal async Task<FaultyStack> StackAsync(bool hosted = true, IReadOnlyDictionary<string, string>? environment = null)
+    /// <param name="brokerPasswordFile">A file with the password at the broker, in place of that in the address.</param>
+    internal async Task<FaultyStack> StackAsync(bool hosted = true, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null)
     {
         var host = "%2F";
         if (hosted)
@@ -38,7 +39,7 @@ public sealed class FaultServers : IAsyncLifetime
         var database = $"faults_{Interlocked.Increment(ref _count)}";
         await Database.ScalarAsync("postgres", $"CREATE DATABASE {database}");
         var connection = Database.ConnectionString(database);
-        var stack = await Stack.StartAsync(Broker.Address(host), connection, "tests", environment: environment);
+        var stack = await Stack.StartAsync(Broker.Address(host), connection, "tests", environment: environment, brokerPasswordFile: brokerPasswordFile);
         return new FaultyStack(stack, this, host == "%2F" ? "/" : host, database);
     }
 

@@ -21,10 +21,10 @@ internal sealed class Stack : IAsyncDisposable
     private readonly string _broker;
     private readonly List<WebApplication> _workers = [];
 
-    private Stack(string broker, string database)
+    private Stack(string broker, string database, string? brokerPasswordFile)
     {
         _broker = broker;
-        _programs = new ServicePrograms(broker, database);
+        _programs = new ServicePrograms(broker, database) { BrokerPasswordFile = brokerPasswordFile };
         Url = new Uri(_programs.Address("pipeline-api") + "/");
         Http = new HttpClient { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(1) };
     }
@@ -44,9 +44,11 @@ internal sealed class Stack : IAsyncDisposable
     /// <param name="expected">Worker kinds without which pipeline-api is not ready.</param>
     /// <param name="without">A service that is left out.</param>
     /// <param name="environment">More options, of the orchestrator alone.</param>
-    public static async Task<Stack> StartAsync(string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null)
+    /// <param name="brokerPasswordFile">A file with the password at the broker, in place of that in the address.</param>
+    public static async Task<Stack> StartAsync(
+        string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null)
     {
-        var stack = new Stack(broker, database);
+        var stack = new Stack(broker, database, brokerPasswordFile);
         await stack._programs.MigrateAsync();
         foreach (var service in ServicePrograms.ControlPlane.Where(s => s != without))
             await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment : null);
@@ -84,6 +86,7 @@ internal sealed class Stack : IAsyncDisposable
             [ServiceClients.AddressKey("artifact-store")] = _programs.Address("artifact-store"),
             ["Worker:WorkFolder"] = Path.Combine(_programs.Folder, "work"),
             ["Worker:Slots"] = "2",
+            ["Bus:PasswordFile"] = _programs.BrokerPasswordFile,
         };
         foreach (var (name, value) in options)
             configuration[name] = value;
