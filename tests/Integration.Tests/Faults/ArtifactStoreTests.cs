@@ -1,4 +1,3 @@
-using System.Net;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Integration.Tests.Stacks;
@@ -47,8 +46,7 @@ public sealed class ArtifactStoreTests(FaultServers servers) : IClassFixture<Fau
         await stack.KillAsync("artifact-store");
         _goOn.Release();
         await WaitingAsync(stack, first);
-        using (var answer = await stack.Http.PostAsync($"v1/runs/{first}/cancel", null, Stack.Cancellation))
-            Assert.Equal(HttpStatusCode.Accepted, answer.StatusCode);
+        await stack.CancelAsync(first);
         var cancelled = (await stack.EndedAsync([first]))[0];
         Assert.Equal((RunStates.Cancelled, AttemptStates.Cancelled), (cancelled.State, Assert.Single(cancelled.Steps[0].Attempts).State));
         await WaitingAsync(stack, second);

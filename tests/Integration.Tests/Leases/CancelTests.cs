@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Net;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Integration.Tests.Stacks;
 using TinyMLaaS.Services.Tests.WorkerHost;
@@ -36,8 +35,7 @@ public sealed class CancelTests(FaultServers servers, ITestOutputHelper output) 
             runs.Add(run);
             Assert.True(await begun.WaitAsync(Stack.Limit, Stack.Cancellation), "the step does not begin" + stack.Outputs());
             var asked = Stopwatch.GetTimestamp();
-            using (var answer = await stack.Http.PostAsync($"v1/runs/{run}/cancel", null, Stack.Cancellation))
-                Assert.Equal(HttpStatusCode.Accepted, answer.StatusCode);
+            await stack.CancelAsync(run);
             Assert.True(stopped.TryTake(out var at, (int)Stack.Limit.TotalMilliseconds, Stack.Cancellation), "the transformer is not stopped" + stack.Outputs());
             latencies.Add(Stopwatch.GetElapsedTime(asked, at));
             Assert.Equal(RunStates.Cancelled, (await stack.EndedAsync([run]))[0].State);

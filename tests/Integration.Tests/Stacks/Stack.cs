@@ -115,18 +115,34 @@ internal sealed class Stack : IAsyncDisposable
     }
 
     /// <summary>Submits a run without the cache.</summary>
-    public Task<HttpResponseMessage> SubmitAsync(string model, string? key, params string[] uses)
+    public Task<HttpResponseMessage> SubmitAsync(string model, string? key, params string[] uses) =>
+        SubmitAsync(model, key, JsonSerializer.SerializeToNode(new { steps = uses.Select(u => new { uses = u }) })!);
+
+    /// <summary>Submits a run of a pipeline document without the cache.</summary>
+    public Task<HttpResponseMessage> SubmitAsync(string model, string? key, JsonNode pipeline)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "v1/runs") { Content = JsonContent.Create(new { model, cache = false, pipeline = new { steps = uses.Select(u => new { uses = u }) } }) };
+        var request = new HttpRequestMessage(HttpMethod.Post, "v1/runs") { Content = JsonContent.Create(new { model, cache = false, pipeline }) };
         if (key is not null)
             request.Headers.Add("Idempotency-Key", key);
         return Http.SendAsync(request, Cancellation);
     }
 
     /// <summary>Submits a run that is accepted.</summary>
-    public async Task<Guid> RunAsync(string model, params string[] uses)
+    public async Task<Guid> RunAsync(string model, params string[] uses) => await AcceptedAsync(SubmitAsync(model, null, uses));
+
+    /// <summary>Submits a run of a pipeline document that is accepted.</summary>
+    public async Task<Guid> RunAsync(string model, JsonNode pipeline) => await AcceptedAsync(SubmitAsync(model, null, pipeline));
+
+    /// <summary>Asks for the end of a run.</summary>
+    public async Task CancelAsync(Guid run)
     {
-        using var answer = await SubmitAsync(model, null, uses);
+        using var answer = await Http.PostAsync($"v1/runs/{run}/cancel", null, Cancellation);
+        Assert.Equal(HttpStatusCode.Accepted, answer.StatusCode);
+    }
+
+    private static async Task<Guid> AcceptedAsync(Task<HttpResponseMessage> submitted)
+    {
+        using var answer = await submitted;
         var text = await answer.Content.ReadAsStringAsync(Cancellation);
         Assert.True(answer.StatusCode == HttpStatusCode.Accepted, $"{(int)answer.StatusCode}: {text}");
         return (Guid)JsonNode.Parse(text)!["id"]!;
