@@ -32,6 +32,7 @@ internal sealed class BrokerLogin(IOptions<BusOptions> options, ILogger<BrokerLo
             // A file that is being replaced, perhaps.
             throw Refused(error.Message);
         }
+        var letIn = true;
         try
         {
             await using var connection = await BrokerConnections.OpenAsync(address, "login", CancellationToken.None);
@@ -44,9 +45,10 @@ internal sealed class BrokerLogin(IOptions<BusOptions> options, ILogger<BrokerLo
         catch (Exception error) when (error is BrokerUnreachableException or OperationInterruptedException or IOException or OperationCanceledException or TimeoutException)
         {
             // Not about the login. The connection itself will meet the same and say so.
+            letIn = false;
         }
         factory.Password = address.Password;
-        if (Interlocked.Exchange(ref _refusal, null) is not null)
+        if (Interlocked.Exchange(ref _refusal, null) is not null && letIn)
             log.LogInformation("RabbitMQ no longer refuses user {User}.", address.User);
     }
 
