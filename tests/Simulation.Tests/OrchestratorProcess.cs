@@ -59,7 +59,7 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
         // It is built, which configures its endpoints, and never started.
         _services.GetRequiredService<IBusControl>();
         _runs = new ModelEndpoint(endpoints.Seen.Single(e => e.InputAddress.AbsolutePath.EndsWith(RunsQueue, StringComparison.Ordinal)), Tell);
-        _pools = new ModelEndpoint(endpoints.Seen.Single(e => e.InputAddress.AbsolutePath.Contains("orchestrator-pools", StringComparison.Ordinal)), Tell);
+        _pools = new ModelEndpoint(endpoints.Seen.Single(e => e.InputAddress.AbsolutePath.Contains("v1.orchestrator.pools.", StringComparison.Ordinal)), Tell);
     }
 
     /// <summary>How a process dies at a message.</summary>
