@@ -3,11 +3,12 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using TinyMLaaS.ArtifactStore.Artifacts;
 using TinyMLaaS.ArtifactStore.Storage;
+using TinyMLaaS.ArtifactStore.Uploads;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.ArtifactStore;
 
-/// <summary>Content-addressed files over HTTP. Options: section <c>ArtifactStore</c> with <c>Root</c> (a folder, required) and <c>MaxBytes</c>.</summary>
+/// <summary>Content-addressed files over HTTP. Options: section <c>ArtifactStore</c>; <c>Root</c>, a folder, is required.</summary>
 public sealed class ArtifactStoreModule : ServiceModule
 {
     internal const string ServiceName = "artifact-store";
@@ -25,9 +26,16 @@ public sealed class ArtifactStoreModule : ServiceModule
         builder.Services.AddSingleton<FileSystemArtifactStore>();
         builder.Services.AddSingleton<IArtifactStore>(services => services.GetRequiredService<FileSystemArtifactStore>());
         builder.Services.AddHostedService(services => services.GetRequiredService<FileSystemArtifactStore>());
+        // Behind the store, which takes the folder.
+        builder.Services.AddSingleton<UploadSessions>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<UploadSessions>());
         builder.Services.AddSingleton<IReadinessCheck, StorageReadiness>();
     }
 
     /// <inheritdoc/>
-    public override void MapEndpoints(IEndpointRouteBuilder routes) => ArtifactEndpoints.Map(routes);
+    public override void MapEndpoints(IEndpointRouteBuilder routes)
+    {
+        ArtifactEndpoints.Map(routes);
+        UploadEndpoints.Map(routes);
+    }
 }

@@ -1,21 +1,26 @@
-using System.Buffers;
-using System.Security.Cryptography;
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using TinyMLaaS.Contracts.Artifacts;
 
 namespace TinyMLaaS.ArtifactStore.Storage;
 
 /// <summary>
-/// Artifacts as files: <c>ROOT/TENANT/sha256/ab/HEX</c> holds the bytes, and an empty file <c>HEX.KIND</c> beside it says what they are.
-/// Bytes are hashed on their way into <c>ROOT/.incoming</c>, synchronized and then renamed, so a final name is never the name of half
+/// Artifacts as files: <c>ROOT/TENANT/sha256/ab/HEX</c> holds the bytes, and an empty file <c>HEX.KIND</c> beside it says what they are; its time is
+/// that of the last use. Bytes are hashed on their way into <c>ROOT/.incoming</c>, synchronized and then renamed, so a final name is never the name of half
 /// a file: whatever interrupts a writer leaves a file in <c>.incoming</c>, which the next start removes. The kind is written first,
-/// because it means nothing without the bytes.
+/// because it means nothing without the bytes. Bytes that are found damaged become <c>HEX.damaged</c> until good ones are stored.
 /// </summary>
-internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> options) : IArtifactStore, IHostedService, IDisposable
+internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> options, TimeProvider time, ILogger<FileSystemArtifactStore> log) : IArtifactStore, IHostedService, IDisposable
 {
-    private const int BufferSize = 128 * 1024;
+    private const string Damaged = "damaged";
+    private const int MostVerified = 10_000;
+    private static readonly TimeSpan VerifiedFor = TimeSpan.FromMinutes(10);
 
+    // What is at a name changes under its lock: a use, a removal and a replacement never meet. Many names share one.
+    private readonly Lock[] _names = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
+    private readonly ConcurrentDictionary<string, Verified> _verified = new(StringComparer.Ordinal);
     private readonly string _root = Path.GetFullPath(options.Value.Root);
     private readonly long _maxBytes = options.Value.MaxBytes;
     private FileStream? _lock;
@@ -57,41 +62,104 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
     /// <inheritdoc/>
     public async Task<StoreResult> StoreAsync(TenantName tenant, string kind, Stream content, Digest? expected, CancellationToken cancellation)
     {
-        if (!ArtifactKinds.All.Contains(kind))
-            throw new ArgumentException($"'{kind}' is no kind of artifact.", nameof(kind));
-        var incoming = Path.Combine(Incoming, Guid.NewGuid().ToString("N"));
+        RequireKind(kind);
+        var path = Path.Combine(Incoming, Guid.NewGuid().ToString("N"));
         try
         {
-            var (digest, size) = await ReceiveAsync(content, incoming, cancellation);
-            if (size > _maxBytes)
-                return new StoreResult.TooLarge(_maxBytes);
-            if (size == 0)
-                return new StoreResult.Empty();
-            if (expected is not null && expected != digest)
-                return new StoreResult.OtherDigest(digest);
-            var created = Keep(incoming, PathOf(tenant, digest), kind, size);
-            return new StoreResult.Stored(new ArtifactRef { Digest = digest.Text, Size = size, Kind = kind }, created);
+            using var incoming = IncomingFile.Create(path);
+            // One byte past the limit is enough to know, so at most that much is ever on disk.
+            await incoming.AppendAsync(content, _maxBytes + 1, admit: null, cancellation);
+            return await AdoptAsync(tenant, kind, incoming, expected, cancellation);
         }
         finally
         {
-            File.Delete(incoming);
+            File.Delete(path);
         }
+    }
+
+    /// <summary>Makes an artifact of received bytes. The file is gone from its place when it is one.</summary>
+    public async Task<StoreResult> AdoptAsync(TenantName tenant, string kind, IncomingFile incoming, Digest? expected, CancellationToken cancellation)
+    {
+        RequireKind(kind);
+        if (incoming.Length > _maxBytes)
+            return new StoreResult.TooLarge(_maxBytes);
+        if (incoming.Length == 0)
+            return new StoreResult.Empty();
+        var digest = await incoming.FinishAsync(cancellation);
+        if (expected is not null && expected != digest)
+            return new StoreResult.OtherDigest(digest);
+        var created = Keep(incoming.Path, PathOf(tenant, digest), kind);
+        return new StoreResult.Stored(new ArtifactRef { Digest = digest.Text, Size = incoming.Length, Kind = kind }, created);
     }
 
     /// <inheritdoc/>
     public Task<StoredArtifact?> OpenAsync(TenantName tenant, Digest digest, CancellationToken cancellation)
     {
         var path = PathOf(tenant, digest);
-        try
+        lock (LockOf(path))
         {
-            // Whoever reads brings a buffer.
-            var content = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous | FileOptions.SequentialScan);
-            var kinds = ArtifactKinds.All.Where(kind => File.Exists($"{path}.{kind}")).ToArray();
-            return Task.FromResult<StoredArtifact?>(new StoredArtifact(digest, kinds, content));
+            try
+            {
+                var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.Asynchronous | FileOptions.SequentialScan);
+                var kinds = KindsOf(path);
+                Use(path, kinds);
+                var stamp = StampOf(path);
+                var verified = _verified.TryGetValue(path, out var lately) && lately.Stamp == stamp && time.GetElapsedTime(lately.At) < VerifiedFor;
+                return Task.FromResult<StoredArtifact?>(new StoredArtifact(digest, kinds, new ArtifactContent(file, digest, verified, right => Judge(tenant, digest, path, stamp, right))));
+            }
+            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+            {
+                return File.Exists($"{path}.{Damaged}") ? throw new ArtifactDamagedException(digest) : Task.FromResult<StoredArtifact?>(null);
+            }
         }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<UnusedArtifact>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation)
+    {
+        var found = new List<UnusedArtifact>();
+        foreach (var tenant in Ordered(Directory.EnumerateDirectories(_root)).Select(name => TenantName.TryParse(name, out var tenant) ? tenant : null).OfType<TenantName>())
         {
-            return Task.FromResult<StoredArtifact?>(null);
+            var order = after is { } last ? string.CompareOrdinal(tenant.Text, last.Tenant.Text) : 1;
+            var folder = Path.Combine(_root, tenant.Text, "sha256");
+            if (order < 0 || !Directory.Exists(folder))
+                continue;
+            var from = order == 0 ? after!.Value.Digest.Hex : "";
+            foreach (var part in Ordered(Directory.EnumerateDirectories(folder)).Where(part => from.Length == 0 || string.CompareOrdinal(part, from[..2]) >= 0))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                foreach (var hex in Ordered(Directory.EnumerateFiles(Path.Combine(folder, part))).Select(name => name.Split('.')[0]).Distinct())
+                {
+                    if (string.CompareOrdinal(hex, from) <= 0 || !Digest.TryParse(Digests.Prefix + hex, out var digest))
+                        continue;
+                    var path = PathOf(tenant, digest);
+                    if (LastUse(path) is not { } used || used >= before)
+                        continue;
+                    found.Add(new UnusedArtifact(tenant, digest, SizeOf(path)));
+                    if (found.Count == most)
+                        return Task.FromResult<IReadOnlyList<UnusedArtifact>>(found);
+                }
+            }
+        }
+        return Task.FromResult<IReadOnlyList<UnusedArtifact>>(found);
+    }
+
+    /// <inheritdoc/>
+    public Task<long?> RemoveUnusedAsync(TenantName tenant, Digest digest, DateTimeOffset before, CancellationToken cancellation)
+    {
+        var path = PathOf(tenant, digest);
+        lock (LockOf(path))
+        {
+            if (LastUse(path) is not { } used || used >= before)
+                return Task.FromResult<long?>(null);
+            var size = SizeOf(path);
+            // The bytes first: kinds without bytes are no artifact, and the next collection takes them.
+            File.Delete(path);
+            File.Delete($"{path}.{Damaged}");
+            foreach (var kind in KindsOf(path))
+                File.Delete($"{path}.{kind}");
+            _verified.TryRemove(path, out _);
+            return Task.FromResult<long?>(size);
         }
     }
 
@@ -111,49 +179,85 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         }
     }
 
-    // One byte past the limit is enough to know, so at most that much is ever on disk.
-    private async Task<(Digest Digest, long Size)> ReceiveAsync(Stream content, string path, CancellationToken cancellation)
+    private static void RequireKind(string kind)
     {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
-        try
-        {
-            await using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0, FileOptions.Asynchronous);
-            long size = 0;
-            while (size <= _maxBytes)
-            {
-                var read = await content.ReadAsync(buffer.AsMemory(0, (int)Math.Min(BufferSize, _maxBytes - size + 1)), cancellation);
-                if (read == 0)
-                    break;
-                size += read;
-                hash.AppendData(buffer, 0, read);
-                await file.WriteAsync(buffer.AsMemory(0, read), cancellation);
-            }
-            file.Flush(flushToDisk: true);
-            return (Digest.FromHash(hash.GetHashAndReset()), size);
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
+        if (!ArtifactKinds.All.Contains(kind))
+            throw new ArgumentException($"'{kind}' is no kind of artifact.", nameof(kind));
     }
 
-    private static bool Keep(string incoming, string path, string kind, long size)
+    private bool Keep(string incoming, string path, string kind)
     {
         var folder = Path.GetDirectoryName(path)!;
         CreateDurably(folder);
-        var marker = $"{path}.{kind}";
-        // A file of another length was damaged after it was stored; the good bytes are here, so they replace it.
-        var known = new FileInfo(path) is { Exists: true } file && file.Length == size;
-        if (known && File.Exists(marker))
-            return false;
-        // Shared: another writer of the same bytes may be at the same place.
-        new FileStream(marker, FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
-        if (!known)
+        bool known;
+        lock (LockOf(path))
+        {
+            known = File.Exists(path) && File.Exists($"{path}.{kind}");
+            File.OpenHandle($"{path}.{kind}", FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
+            Use(path, [kind]);
+            // Also where there are bytes already: these have just been seen to be right, and those may have been damaged since.
             File.Move(incoming, path, overwrite: true);
+            File.Delete($"{path}.{Damaged}");
+            Remember(path, StampOf(path));
+        }
         Durability.SynchronizeFolder(folder);
-        return true;
+        return !known;
     }
+
+    private void Judge(TenantName tenant, Digest digest, string path, Stamp stamp, bool right)
+    {
+        if (right)
+        {
+            Remember(path, stamp);
+            return;
+        }
+        lock (LockOf(path))
+        {
+            // Good bytes may have come meanwhile; they are another file.
+            if (!File.Exists(path) || StampOf(path) != stamp)
+                return;
+            File.Move(path, $"{path}.{Damaged}", overwrite: true);
+            _verified.TryRemove(path, out _);
+        }
+        log.LogError(
+            "{Code}: the artifact {Digest} of {Tenant} has another digest on disk than it was stored with. It is served no more; its bytes are in {File}. Storing it again heals it",
+            ArtifactDamagedException.Code, digest.Text, tenant.Text, $"{path}.{Damaged}");
+    }
+
+    private void Remember(string path, Stamp stamp)
+    {
+        // Whoever is forgotten is read once more.
+        if (_verified.Count >= MostVerified)
+            _verified.Clear();
+        _verified[path] = new Verified(stamp, time.GetTimestamp());
+    }
+
+    private void Use(string path, IEnumerable<string> kinds)
+    {
+        if (kinds.FirstOrDefault() is { } kind)
+            File.SetLastWriteTimeUtc($"{path}.{kind}", time.GetUtcNow().UtcDateTime);
+    }
+
+    private static DateTimeOffset? LastUse(string path)
+    {
+        string[] files = [.. KindsOf(path).Select(kind => $"{path}.{kind}")];
+        // Bytes without a kind are nothing that we have made; their own time is the best there is.
+        if (files.Length == 0)
+            files = [.. new[] { path, $"{path}.{Damaged}" }.Where(File.Exists)];
+        return files.Length == 0 ? null : files.Max(file => new DateTimeOffset(File.GetLastWriteTimeUtc(file)));
+    }
+
+    private static string[] KindsOf(string path) => [.. ArtifactKinds.All.Where(kind => File.Exists($"{path}.{kind}"))];
+
+    private static long SizeOf(string path) => new[] { path, $"{path}.{Damaged}" }.Select(file => new FileInfo(file)).Where(file => file.Exists).Sum(file => file.Length);
+
+    private static Stamp StampOf(string path)
+    {
+        var file = new FileInfo(path);
+        return new Stamp(file.Length, file.LastWriteTimeUtc);
+    }
+
+    private static IEnumerable<string> Ordered(IEnumerable<string> paths) => paths.Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal);
 
     private static void CreateDurably(string folder)
     {
@@ -165,5 +269,12 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         Durability.SynchronizeFolder(parent);
     }
 
+    private Lock LockOf(string path) => _names[(uint)string.GetHashCode(path, StringComparison.Ordinal) % _names.Length];
+
     private string PathOf(TenantName tenant, Digest digest) => Path.Combine(_root, tenant.Text, "sha256", digest.Hex[..2], digest.Hex);
+
+    /// <summary>Tells one file at a name from another.</summary>
+    private readonly record struct Stamp(long Length, DateTime Written);
+
+    private readonly record struct Verified(Stamp Stamp, long At);
 }

@@ -20,7 +20,8 @@ internal sealed class ArtifactStoreUpstream(HttpClient http) : Upstream(http, Se
         // One byte says as much as HEAD does, and a refusal says why.
         using var request = new HttpRequestMessage(HttpMethod.Get, $"v1/artifacts/{digest}") { Headers = { Range = new RangeHeaderValue(0, 0) } };
         using var response = await SendAsync(request, tenant, LookUpLimit, cancellation) ?? throw new ServiceUnavailableException(ServiceName, "it does not answer");
-        if (response.StatusCode == HttpStatusCode.NotFound)
+        // What is damaged has to be uploaded again, like what was never there.
+        if (response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone)
             return (null, []);
         if (!response.IsSuccessStatusCode || response.Content.Headers.ContentRange?.Length is not { } size || !response.Headers.TryGetValues(ServiceHeaders.ArtifactKind, out var kinds))
             throw new ServiceUnavailableException(ServiceName, $"it answers {(int)response.StatusCode} to a look-up");

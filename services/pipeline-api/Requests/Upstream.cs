@@ -24,13 +24,13 @@ internal abstract class Upstream(HttpClient http, string service)
         ["Accept", "Digest", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID", "Range", "Tiny-Digest"];
 
     private static readonly string[] AnswerHeaders =
-        ["Accept-Ranges", "Cache-Control", "Content-Length", "Content-Range", "Content-Type", "ETag", "Link", "Location", "Retry-After", ServiceHeaders.ArtifactKind, "X-Content-Type-Options"];
+        ["Accept-Ranges", "Cache-Control", "Content-Length", "Content-Range", "Content-Type", "ETag", "Link", "Location", "Range", "Retry-After", ServiceHeaders.ArtifactKind, "X-Content-Type-Options"];
 
     /// <summary>The service's name.</summary>
     public string Service => service;
 
     /// <summary>Passes the request on to <paramref name="path"/> and the answer back.</summary>
-    /// <param name="context">The request; its body goes along if it is a POST.</param>
+    /// <param name="context">The request; its body goes along if it is a POST, PUT or PATCH.</param>
     /// <param name="path">Path and query at the service.</param>
     /// <param name="answerLimit">How long the answer may take to begin; null when the body decides.</param>
     public async Task<IResult> PassAsync(HttpContext context, string path, TimeSpan? answerLimit)
@@ -41,12 +41,14 @@ internal abstract class Upstream(HttpClient http, string service)
             if (context.Request.Headers.TryGetValue(name, out var values))
                 request.Headers.TryAddWithoutValidation(name, (IEnumerable<string?>)values);
         }
-        if (HttpMethods.IsPost(context.Request.Method))
+        if (HttpMethods.IsPost(context.Request.Method) || HttpMethods.IsPut(context.Request.Method) || HttpMethods.IsPatch(context.Request.Method))
         {
             // A refusal must come back before the bytes are sent, not as a broken connection in the middle of them.
             request.Headers.ExpectContinue = true;
             request.Content = new StreamContent(context.Request.Body);
             request.Content.Headers.ContentLength = context.Request.ContentLength;
+            if (context.Request.Headers.ContentRange.Count > 0)
+                request.Content.Headers.TryAddWithoutValidation("Content-Range", (IEnumerable<string?>)context.Request.Headers.ContentRange);
         }
         var response = await SendAsync(request, Caller.Of(context).Tenant, answerLimit, context.RequestAborted);
         return response is null ? Unavailable("it does not answer") : new Passed(response);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -12,11 +13,13 @@ namespace TinyMLaaS.Tinyml.Http;
 
 /// <summary>
 /// Speaks the contracts with pipeline-api. A lost connection is tried again for <see cref="LostLimit"/>, so that a server may restart under
-/// a run: reads and content-addressed uploads repeat as they are, other writes carry one <c>Idempotency-Key</c> for all their tries.
+/// a run: reads and small uploads repeat as they are, large uploads go on where they were cut, other writes carry one <c>Idempotency-Key</c> for all their tries.
 /// </summary>
 internal sealed class ApiClient : IDisposable
 {
     private const int CopyBytes = 1 << 16;
+    private const long ResumableBytes = 4 << 20;
+    private const int UploadTries = 10;
     private const long SlowestBytesPerSecond = 50_000;
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(6);
@@ -94,7 +97,7 @@ internal sealed class ApiClient : IDisposable
     public Task DeleteAsync(string path, CancellationToken cancellation) => SendAsync(
         () => new HttpRequestMessage(HttpMethod.Delete, path), AnswerLimit, (_, _) => Task.FromResult(true), cancellation);
 
-    /// <summary>Stores a file; one that the server has already is not sent.</summary>
+    /// <summary>Stores a file. A large one that the server has already is not sent; one whose upload was cut, of this process or of another, goes on where it was.</summary>
     public async Task<ArtifactRef> UploadAsync(string path, string kind, CancellationToken cancellation)
     {
         byte[] hash;
@@ -105,6 +108,8 @@ internal sealed class ApiClient : IDisposable
             hash = await SHA256.HashDataAsync(file, cancellation);
         }
         var digest = "sha256:" + Convert.ToHexStringLower(hash);
+        if (size >= ResumableBytes)
+            return await UploadInPartsAsync(path, kind, digest, size, cancellation);
         return await SendAsync(
             () =>
             {
@@ -115,6 +120,63 @@ internal sealed class ApiClient : IDisposable
             },
             AnswerLimit + TimeSpan.FromSeconds(size / SlowestBytesPerSecond), ReadAsync<ArtifactRef>, cancellation);
     }
+
+    // An upload can be gone: given up by the server, or ended by a request whose answer was lost. Then the digest says which.
+    private async Task<ArtifactRef> UploadInPartsAsync(string path, string kind, string digest, long size, CancellationToken cancellation)
+    {
+        for (var left = UploadTries; ; left--)
+        {
+            var (known, upload) = await SendAsync(
+                () => new HttpRequestMessage(HttpMethod.Post, $"v1/uploads?kind={Uri.EscapeDataString(kind)}") { Headers = { { "Tiny-Digest", digest } } },
+                AnswerLimit, ReadBegunAsync, cancellation);
+            if (known is not null)
+                return known;
+            try
+            {
+                return await UploadPartsAsync(upload!, path, digest, size, cancellation);
+            }
+            catch (CommandException e) when (left > 1 && e.Code is "upload-not-found" or "upload-offset" or "upload-taken-over")
+            {
+                // Another sender of the same file may be ahead, and done in a moment.
+                await Task.Delay(FirstDelay, _time, cancellation);
+            }
+        }
+    }
+
+    private async Task<ArtifactRef> UploadPartsAsync(UploadResource upload, string path, string digest, long size, CancellationToken cancellation)
+    {
+        var (route, received) = ($"v1/uploads/{upload.Id}", upload.Received);
+        async Task<bool> LookAsync()
+        {
+            var before = received;
+            received = (await GetAsync<UploadResource>(route, cancellation)).Received;
+            return received > before;
+        }
+        while (received < size)
+        {
+            var from = received;
+            received = (await SendAsync(
+                () =>
+                {
+                    // When all has arrived and only the answer was lost, this part is empty.
+                    var file = OpenToRead(path);
+                    file.Position = from = received;
+                    var request = new HttpRequestMessage(HttpMethod.Patch, route) { Content = new StreamContent(file, CopyBytes) };
+                    request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
+                    if (from < size)
+                        request.Content.Headers.TryAddWithoutValidation("Content-Range", string.Create(CultureInfo.InvariantCulture, $"{from}-{size - 1}"));
+                    return request;
+                },
+                AnswerLimit + TimeSpan.FromSeconds(size / SlowestBytesPerSecond), ReadAsync<UploadResource>, cancellation, LookAsync)).Received;
+            if (received <= from)
+                break;
+        }
+        return await SendAsync(() => new HttpRequestMessage(HttpMethod.Put, $"{route}?digest={digest}"), AnswerLimit + TimeSpan.FromSeconds(size / SlowestBytesPerSecond), ReadAsync<ArtifactRef>, cancellation);
+    }
+
+    private static async Task<(ArtifactRef? Known, UploadResource? Upload)> ReadBegunAsync(HttpResponseMessage response, CancellationToken cancellation) => response.StatusCode == HttpStatusCode.OK
+        ? (await ReadAsync<ArtifactRef>(response, cancellation), null)
+        : (null, await ReadAsync<UploadResource>(response, cancellation));
 
     /// <summary>Writes an artifact to a file that does not exist yet, and checks every byte of it.</summary>
     public Task DownloadAsync(ArtifactRef artifact, string path, CancellationToken cancellation) => SendAsync(
@@ -178,8 +240,9 @@ internal sealed class ApiClient : IDisposable
         }
     }
 
+    // Before a lost request is sent again, progressed says whether some of it has arrived: then the time of being lost begins anew.
     private async Task<T> SendAsync<T>(
-        Func<HttpRequestMessage> create, TimeSpan answerLimit, Func<HttpResponseMessage, CancellationToken, Task<T>> read, CancellationToken cancellation)
+        Func<HttpRequestMessage> create, TimeSpan answerLimit, Func<HttpResponseMessage, CancellationToken, Task<T>> read, CancellationToken cancellation, Func<Task<bool>>? progressed = null)
     {
         long? lost = null;
         long? unavailable = null;
@@ -211,6 +274,8 @@ internal sealed class ApiClient : IDisposable
                 said = true;
             }
             await Task.Delay(delay, _time, cancellation);
+            if (lost is not null && progressed is not null && await progressed())
+                (lost, delay) = (null, FirstDelay);
         }
     }
 
@@ -252,7 +317,8 @@ internal sealed class ApiClient : IDisposable
         var exitCode = status switch
         {
             401 or 403 or 502 or 503 or 504 => ExitCodes.NoServer,
-            >= 500 => ExitCodes.Bug,
+            // An artifact that the server has let rot is nothing that its owner did wrong.
+            410 or >= 500 => ExitCodes.Bug,
             _ => ExitCodes.WrongInput,
         };
         var message = problem is null

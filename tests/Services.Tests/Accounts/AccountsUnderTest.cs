@@ -110,6 +110,7 @@ internal sealed class AccountsUnderTest : IAsyncDisposable
     {
         await ApiUnderTest.UntilAsync(async () => (await JsonAsync(HttpMethod.Get, "/v1/transformers", key))["items"]!.AsArray().Count > 0, "the worker");
         var model = (string)(await JsonAsync(HttpMethod.Post, "/v1/artifacts?kind=onnx", key, $"network of {mark}"))["digest"]!;
+        var upload = (string)(await JsonAsync(HttpMethod.Post, "/v1/uploads?kind=onnx", key))["id"]!;
         var data = (string)(await JsonAsync(HttpMethod.Post, "/v1/artifacts?kind=dataset", key, $"data of {mark}"))["digest"]!;
         var named = (string)(await JsonAsync(HttpMethod.Post, "/v1/models", key, new { name = $"model-{mark}", artifact = model }))["id"]!;
         await JsonAsync(HttpMethod.Post, "/v1/datasets", key, new { name = $"data-{mark}", artifact = data });
@@ -119,7 +120,7 @@ internal sealed class AccountsUnderTest : IAsyncDisposable
         Assert.Equal(RunStates.Succeeded, (string)ended["state"]!);
         var made = (string)ended["steps"]![0]!["outputs"]![0]!["digest"]!;
         var other = await CreateKeyAsync(key, tenant, [Scopes.RunsRead]);
-        return new Possessions { Mark = mark, Model = named, Artifact = model, Output = made, Data = data, Run = run, Key = other.Id.ToString(), Cached = (bool?)ended["steps"]![0]!["cached"] ?? false };
+        return new Possessions { Mark = mark, Model = named, Artifact = model, Upload = upload, Output = made, Data = data, Run = run, Key = other.Id.ToString(), Cached = (bool?)ended["steps"]![0]!["cached"] ?? false };
     }
 
     public ValueTask DisposeAsync() => _services.DisposeAsync();
@@ -134,6 +135,8 @@ internal sealed record Possessions
 
     public required string Artifact { get; init; }
 
+    public required string Upload { get; init; }
+
     public required string Output { get; init; }
 
     public required string Data { get; init; }
@@ -145,5 +148,5 @@ internal sealed record Possessions
     public required bool Cached { get; init; }
 
     /// <summary>What nobody else may see.</summary>
-    public IEnumerable<string> Ids => [Model, Artifact, Output, Data, Run, Key, $"model-{Mark}", $"data-{Mark}", $"pipeline-{Mark}"];
+    public IEnumerable<string> Ids => [Model, Artifact, Upload, Output, Data, Run, Key, $"model-{Mark}", $"data-{Mark}", $"pipeline-{Mark}"];
 }

@@ -32,6 +32,11 @@ public sealed class RouteTests : IDisposable
         ["POST /v1/artifacts"] = Scopes.ArtifactsWrite,
         ["GET /v1/artifacts/{digest}"] = Scopes.ArtifactsRead,
         ["HEAD /v1/artifacts/{digest}"] = Scopes.ArtifactsRead,
+        ["POST /v1/uploads"] = Scopes.ArtifactsWrite,
+        ["GET /v1/uploads/{id}"] = Scopes.ArtifactsWrite,
+        ["PATCH /v1/uploads/{id}"] = Scopes.ArtifactsWrite,
+        ["PUT /v1/uploads/{id}"] = Scopes.ArtifactsWrite,
+        ["DELETE /v1/uploads/{id}"] = Scopes.ArtifactsWrite,
         ["POST /v1/models"] = Scopes.RunsWrite,
         ["GET /v1/models"] = Scopes.RunsRead,
         ["GET /v1/models/{id:guid}"] = Scopes.RunsRead,
@@ -92,8 +97,8 @@ public sealed class RouteTests : IDisposable
         foreach (var route in Routes())
         {
             // So many refusals come from one address that it would be told to wait.
-            server.Services.GetRequiredService<RefusedKeys>().Accepted(Hash(expired.Key!));
-            server.Services.GetRequiredService<RefusedKeys>().Accepted(Hash(revoked.Key!));
+            foreach (var key in (string[])[expired.Key!, revoked.Key!, .. lacking.Values])
+                server.Services.GetRequiredService<RefusedKeys>().Accepted(Hash(key));
             var path = route.PathTo(mine);
             if (route.Rule == Anybody)
             {
@@ -223,6 +228,7 @@ public sealed class RouteTests : IDisposable
         public string PathTo(Possessions theirs) => Pattern
             .Replace("{documentName}", "v1", StringComparison.Ordinal)
             .Replace("{digest}", theirs.Artifact, StringComparison.Ordinal)
+            .Replace("uploads/{id}", $"uploads/{theirs.Upload}?digest={theirs.Artifact}", StringComparison.Ordinal)
             .Replace("{step:int}", "1", StringComparison.Ordinal)
             .Replace("{worker}/{name}", "tests/a", StringComparison.Ordinal)
             .Replace("datasets/{name}", $"datasets/data-{theirs.Mark}", StringComparison.Ordinal)

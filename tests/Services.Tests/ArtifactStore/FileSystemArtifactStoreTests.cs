@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
 using TinyMLaaS.ArtifactStore.Storage;
 using TinyMLaaS.Services.Tests.Hosting;
 
@@ -9,6 +11,7 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
 {
     private readonly TemporaryFolder _root = new();
     private readonly List<FileSystemArtifactStore> _stores = [];
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UnixEpoch.AddYears(50));
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -123,10 +126,110 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
 
         await StoreAsync(store, "acme", "onnx", bytes);
 
-        using var read = new MemoryStream();
-        await reader.CopyToAsync(read, Cancellation);
-        Assert.Equal(new byte[50], read.ToArray());
+        // What it has opened is damaged, and says so; what has come since is not put aside for that.
+        await Assert.ThrowsAsync<ArtifactDamagedException>(() => reader.CopyToAsync(Stream.Null, Cancellation));
         Assert.Equal(bytes, await File.ReadAllBytesAsync(file, Cancellation));
+        Assert.DoesNotContain(FilesExceptLock(), f => f.EndsWith(".damaged", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(300_000, 0)]
+    [InlineData(300_000, 299_999)]
+    [InlineData(3_000_000, 1_500_000)]
+    public async Task A_bit_that_flips_on_disk_is_found_before_the_last_byte_is_given_out_and_good_bytes_heal_it(int length, int place)
+    {
+        var store = await CreateAsync(1 << 22);
+        var bytes = Bytes(length, seed: 8);
+        var digest = Digest.FromHash(SHA256.HashData(bytes));
+        await StoreAsync(store, "acme", "onnx", bytes);
+        Flip(_root[Assert.Single(FilesExceptLock(), f => f.EndsWith(digest.Hex, StringComparison.Ordinal))], place);
+
+        using var given = new MemoryStream();
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+            await Assert.ThrowsAsync<ArtifactDamagedException>(() => content.CopyToAsync(given, Cancellation));
+
+        Assert.True(given.Length < length);
+        await Assert.ThrowsAsync<ArtifactDamagedException>(() => store.OpenAsync(Tenant("acme"), digest, Cancellation));
+        Assert.Contains(FilesExceptLock(), f => f.EndsWith($"{digest.Hex}.damaged", StringComparison.Ordinal));
+
+        await StoreAsync(store, "acme", "onnx", bytes);
+
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+        {
+            given.SetLength(0);
+            await content.CopyToAsync(given, Cancellation);
+        }
+        Assert.Equal(bytes, given.ToArray());
+        Assert.DoesNotContain(FilesExceptLock(), f => f.EndsWith(".damaged", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_part_can_be_read_by_itself_only_after_all_was_verified_and_again_when_the_file_has_changed()
+    {
+        var store = await CreateAsync(1 << 20);
+        var bytes = Bytes(5000, seed: 9);
+        var digest = Digest.FromHash(SHA256.HashData(bytes));
+        await StoreAsync(store, "acme", "onnx", bytes);
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+        {
+            Assert.Throws<NotSupportedException>(() => content.Position = 10);
+            Assert.True(content.IsVerifiedLately);
+            await content.VerifyAsync(Cancellation);
+            content.Position = 4999;
+            Assert.Equal(bytes[4999], content.ReadByte());
+        }
+        _time.Advance(TimeSpan.FromMinutes(11));
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+            Assert.False(content.IsVerifiedLately);
+
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+            await content.VerifyAsync(Cancellation);
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+            Assert.True(content.IsVerifiedLately);
+        Flip(_root[Assert.Single(FilesExceptLock(), f => f.EndsWith(digest.Hex, StringComparison.Ordinal))], 2500);
+        await using (var content = (await store.OpenAsync(Tenant("acme"), digest, Cancellation))!.Content)
+            await Assert.ThrowsAsync<ArtifactDamagedException>(() => content.VerifyAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task What_was_not_used_since_is_found_page_by_page_and_a_use_meanwhile_saves_it()
+    {
+        var store = await CreateAsync(1 << 20);
+        var stored = new List<(string Tenant, Digest Digest)>();
+        for (var i = 0; i < 10; i++)
+        {
+            var (tenant, seed) = (i < 5 ? "acme" : "beta", i % 5);
+            var bytes = Bytes(100 + seed, seed);
+            await StoreAsync(store, tenant, "onnx", bytes);
+            stored.Add((tenant, Digest.FromHash(SHA256.HashData(bytes))));
+        }
+        var before = _time.GetUtcNow().AddHours(1);
+        _time.Advance(TimeSpan.FromHours(2));
+        await StoreAsync(store, "acme", "onnx", Bytes(10, seed: 77));
+        await StoreAsync(store, "acme", "log", Bytes(100, seed: 0));
+        (await store.OpenAsync(Tenant("beta"), stored[9].Digest, Cancellation))!.Content.Dispose();
+
+        var found = new List<UnusedArtifact>();
+        (TenantName, Digest)? after = null;
+        while (await store.FindUnusedAsync(before, after, 3, Cancellation) is { Count: > 0 } page)
+        {
+            Assert.InRange(page.Count, 1, 3);
+            found.AddRange(page);
+            after = (page[^1].Tenant, page[^1].Digest);
+        }
+
+        Assert.Equal(
+            stored.Skip(1).SkipLast(1).OrderBy(s => s.Tenant, StringComparer.Ordinal).ThenBy(s => s.Digest.Hex, StringComparer.Ordinal).Select(s => (s.Tenant, s.Digest.Text)),
+            found.Select(f => (f.Tenant.Text, f.Digest.Text)));
+        // Used between the finding and the removal.
+        (await store.OpenAsync(found[0].Tenant, found[0].Digest, Cancellation))!.Content.Dispose();
+        Assert.Null(await store.RemoveUnusedAsync(found[0].Tenant, found[0].Digest, before, Cancellation));
+        Assert.Equal(found[1].Size, await store.RemoveUnusedAsync(found[1].Tenant, found[1].Digest, before, Cancellation));
+        Assert.Null(await store.RemoveUnusedAsync(found[1].Tenant, found[1].Digest, before, Cancellation));
+        Assert.Null(await store.OpenAsync(found[1].Tenant, found[1].Digest, Cancellation));
+        Assert.DoesNotContain(FilesExceptLock(), f => f.Contains(found[1].Digest.Hex, StringComparison.Ordinal) && f.StartsWith(found[1].Tenant.Text, StringComparison.Ordinal));
+        Assert.NotNull(await store.OpenAsync(found[0].Tenant, found[0].Digest, Cancellation));
     }
 
     [Fact]
@@ -179,10 +282,19 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
 
     private protected override async Task<IArtifactStore> CreateAsync(long maxBytes)
     {
-        var store = new FileSystemArtifactStore(Options.Create(new ArtifactStoreOptions { Root = _root.Path, MaxBytes = maxBytes }));
+        var store = new FileSystemArtifactStore(Options.Create(new ArtifactStoreOptions { Root = _root.Path, MaxBytes = maxBytes }), _time, NullLogger<FileSystemArtifactStore>.Instance);
         await store.StartAsync(Cancellation);
         _stores.Add(store);
         return store;
+    }
+
+    internal static void Flip(string file, long place)
+    {
+        using var disk = new FileStream(file, FileMode.Open, FileAccess.ReadWrite);
+        disk.Position = place;
+        var before = disk.ReadByte();
+        disk.Position = place;
+        disk.WriteByte((byte)(before ^ 0x10));
     }
 
     private IEnumerable<string> FilesExceptLock() => Directory

@@ -22,7 +22,11 @@ public sealed class ServiceProgramTests : IDisposable
             ["PipelineApi__Database=Host=", "PipelineApi__SilenceSeconds=0", "PipelineApi__HandOverSeconds=0", "Services__orchestrator=nowhere", "Services__artifact-store=elsewhere"],
             ["Bus:Address", "PipelineApi:Database", "PipelineApi:SilenceSeconds", "PipelineApi:HandOverSeconds", "Services:orchestrator: 'nowhere'", "Services:artifact-store: 'elsewhere'"]
         },
-        { "ArtifactStore", ["ArtifactStore__MaxBytes=0"], ["ArtifactStore:Root", "ArtifactStore:MaxBytes"] },
+        {
+            "ArtifactStore",
+            ["ArtifactStore__MaxBytes=0", "ArtifactStore__UploadHours=0", "ArtifactStore__MaxUploads=0", "ArtifactStore__MaxUploadBytes=0"],
+            ["ArtifactStore:Root", "ArtifactStore:MaxBytes", "ArtifactStore:UploadHours", "ArtifactStore:MaxUploads", "ArtifactStore:MaxUploadBytes"]
+        },
         { "Compiler", ["Worker__Slots=0", "Worker__MemoryLimitMiB=1"], ["Bus:Address", "Services:artifact-store", "WorkFolder", "Slots", "MemoryLimitMiB"] },
         { "Installer", ["Worker__Slots=0", "Worker__MemoryLimitMiB=1"], ["Bus:Address", "Services:artifact-store", "WorkFolder", "Slots", "MemoryLimitMiB"] },
     };

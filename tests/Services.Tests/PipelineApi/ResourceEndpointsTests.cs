@@ -39,6 +39,60 @@ public sealed class ResourceEndpointsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Passes_uploads_in_parts_through_with_offsets_and_refusals()
+    {
+        var begun = await ApiUnderTest.BodyAsync(await _api.PostAsync("/v1/uploads?kind=onnx", ""), HttpStatusCode.Accepted);
+        var path = $"/v1/uploads/{begun["id"]}";
+        async Task<HttpResponseMessage> PatchAsync(string text, string range)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Patch, path) { Content = new StringContent(text) };
+            request.Content.Headers.TryAddWithoutValidation("Content-Range", range);
+            return await _api.Http.SendAsync(request, ApiUnderTest.Cancellation);
+        }
+
+        using (var first = await PatchAsync("hello, ", "0-6"))
+        {
+            Assert.Equal((HttpStatusCode.Accepted, path, "0-6"), (first.StatusCode, first.Headers.Location?.ToString(), Assert.Single(first.Headers.GetValues("Range"))));
+        }
+        using (var refused = await PatchAsync("hello, ", "0-6"))
+        {
+            Assert.Equal("0-6", Assert.Single(refused.Headers.GetValues("Range")));
+            await ApiUnderTest.ProblemAsync(refused, HttpStatusCode.RequestedRangeNotSatisfiable, "upload-offset");
+        }
+        await ApiUnderTest.ProblemAsync(await PatchAsync("x", "7-8"), HttpStatusCode.BadRequest, "invalid-range");
+        Assert.Equal(7, (int)(await _api.GetAsync(path))["received"]!);
+        var digest = "sha256:" + Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData("hello, artifact"u8));
+        using (var last = new HttpRequestMessage(HttpMethod.Put, $"{path}?digest={digest}") { Content = new StringContent("artifact") })
+        {
+            last.Content.Headers.TryAddWithoutValidation("Content-Range", "7-14");
+            var stored = await ApiUnderTest.BodyAsync(await _api.Http.SendAsync(last, ApiUnderTest.Cancellation), HttpStatusCode.Created);
+            Assert.Equal((digest, 15), ((string?)stored["digest"], (int)stored["size"]!));
+        }
+        await ApiUnderTest.ProblemAsync(await _api.Http.GetAsync(path, ApiUnderTest.Cancellation), HttpStatusCode.NotFound, "upload-not-found");
+        await ApiUnderTest.ProblemAsync(await _api.Http.DeleteAsync("/v1/uploads/%2e%2e%2fartifacts", ApiUnderTest.Cancellation), HttpStatusCode.NotFound, "upload-not-found");
+    }
+
+    [Fact]
+    public async Task What_is_damaged_is_passed_on_as_such_and_cannot_be_named_until_it_is_stored_again()
+    {
+        var artifact = await _api.UploadAsync("a network");
+        var file = Assert.Single(Directory.EnumerateFiles(_folder["artifacts"], artifact.Digest[7..], SearchOption.AllDirectories));
+        await File.WriteAllTextAsync(file, "b network", ApiUnderTest.Cancellation);
+
+        await ApiUnderTest.ProblemAsync(await _api.Http.GetAsync($"/v1/artifacts/{artifact.Digest}", ApiUnderTest.Cancellation), HttpStatusCode.Gone, "artifact-damaged");
+        using (var refused = await _api.PostAsync("/v1/models", $$"""{"name":"m","artifact":"{{artifact.Digest}}"}"""))
+        {
+            Assert.Equal(HttpStatusCode.BadRequest, refused.StatusCode);
+            Assert.Contains("unknown-artifact", await refused.Content.ReadAsStringAsync(ApiUnderTest.Cancellation), StringComparison.Ordinal);
+        }
+
+        await _api.UploadAsync("a network");
+        using var named = await _api.PostAsync("/v1/models", $$"""{"name":"m","artifact":"{{artifact.Digest}}"}""");
+        Assert.Equal(HttpStatusCode.Created, named.StatusCode);
+        Assert.Equal("a network", await _api.Http.GetStringAsync($"/v1/artifacts/{artifact.Digest}", ApiUnderTest.Cancellation));
+    }
+
+    [Fact]
     public async Task A_client_cannot_choose_another_tenant()
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/artifacts?kind=onnx") { Content = new StringContent("mine") };
@@ -237,7 +291,7 @@ public sealed class ResourceEndpointsTests : IAsyncLifetime
             [
                 "/v1/artifacts", "/v1/artifacts/{digest}", "/v1/datasets", "/v1/datasets/{name}", "/v1/events", "/v1/keys", "/v1/keys/{id}", "/v1/models", "/v1/models/{id}", "/v1/pipelines", "/v1/pipelines/validate",
                 "/v1/pipelines/{name}", "/v1/runs", "/v1/runs/{id}", "/v1/runs/{id}/cancel", "/v1/runs/{id}/resume", "/v1/runs/{id}/steps/{step}", "/v1/runs/{id}/steps/{step}/logs",
-                "/v1/runs/{id}/steps/{step}/outputs", "/v1/runs/{id}/steps/{step}/report", "/v1/transformers", "/v1/transformers/{worker}/{name}",
+                "/v1/runs/{id}/steps/{step}/outputs", "/v1/runs/{id}/steps/{step}/report", "/v1/transformers", "/v1/transformers/{worker}/{name}", "/v1/uploads", "/v1/uploads/{id}",
             ],
             paths.Select(p => p.Key.Length > 1 ? p.Key.TrimEnd('/') : p.Key).Order(StringComparer.Ordinal));
     }
