@@ -2,12 +2,14 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Benchmarks;
+using TinyMLaaS.Benchmarks.Artifacts;
 using TinyMLaaS.Benchmarks.Engine;
 using TinyMLaaS.Benchmarks.Orchestration;
 
 // ./bench NAME [--json]: a table, or one JSON object, every figure with the limit or peer that was measured in the same run beside it. Progress goes to the standard error.
 const string usage = """
     usage: ./bench demo [--json]
+           ./bench artifacts [--mib N] [--json]
            ./bench engine [--only large,latency,networks] [--network PART-OF-A-NAME] [--json]
            ./bench orchestration [--only durable,embedded] [--runs N] [--slots N] [--statements] [--json]
     """;
@@ -23,6 +25,8 @@ if (args is ["demo", ..] && args.Skip(1).All(a => a == "--json"))
     return Finish(await DemoBenchmark.RunAsync(CancellationToken.None), isTable: false);
 if (args is ["engine", ..] && Options(args.Skip(1).Where(a => a != "--json").ToArray()) is var (parts, network))
     return Finish(await EngineBenchmark.RunAsync(parts, network, Repository.Root(), json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
+if (args is ["artifacts", ..] && Mib(args.Skip(1).Where(a => a != "--json").ToArray()) is { } mib)
+    return Finish(await ArtifactsBenchmark.RunAsync(mib, json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 if (args is ["orchestration", ..] && OrchestrationOptions.Read(args.Skip(1).Where(a => a != "--json").ToArray()) is { } orchestration)
     return Finish(await OrchestrationBenchmark.RunAsync(orchestration, json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 Console.Error.WriteLine(usage);
@@ -36,6 +40,13 @@ int Finish(JsonObject figures, bool isTable)
         Console.WriteLine($"{figure,-24} {(value is JsonValue plain ? Convert.ToString(plain.GetValue<object>(), CultureInfo.InvariantCulture) : value?.ToJsonString())}");
     return figures["withinLimits"]!.GetValue<bool>() ? 0 : 1;
 }
+
+static int? Mib(string[] options) => options switch
+{
+    [] => 1024,
+    ["--mib", var text] when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var mib) && mib is >= 64 and <= 8192 => mib,
+    _ => null,
+};
 
 static (IReadOnlyCollection<string> Parts, string? Network)? Options(string[] options)
 {

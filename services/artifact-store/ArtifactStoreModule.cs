@@ -37,5 +37,6 @@ public sealed class ArtifactStoreModule : ServiceModule
     {
         ArtifactEndpoints.Map(routes);
         UploadEndpoints.Map(routes);
+        UnusedEndpoints.Map(routes);
     }
 }

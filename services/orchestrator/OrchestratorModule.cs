@@ -91,5 +91,6 @@ public sealed class OrchestratorModule : ServiceModule
     {
         RunEndpoints.Map(routes);
         EventEndpoints.Map(routes);
+        ReferenceEndpoints.Map(routes);
     }
 }

@@ -11,6 +11,7 @@ using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.PipelineApi.Artifacts;
 using TinyMLaaS.PipelineApi.Datasets;
 using TinyMLaaS.PipelineApi.Events;
+using TinyMLaaS.PipelineApi.Garbage;
 using TinyMLaaS.PipelineApi.Health;
 using TinyMLaaS.PipelineApi.Models;
 using TinyMLaaS.PipelineApi.Pipelines;
@@ -40,7 +41,7 @@ public sealed class PipelineApiModule : ServiceModule
     public override bool FacesClients => true;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<ServiceVerb> Verbs => [CreateKeyVerb.Verb];
+    public override IReadOnlyList<ServiceVerb> Verbs => [CreateKeyVerb.Verb, CollectGarbageVerb.Verb];
 
     /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
@@ -57,6 +58,11 @@ public sealed class PipelineApiModule : ServiceModule
         builder.Services.AddScoped<RunAcceptance>();
         builder.Services.AddSingleton<HandOver>();
         builder.Services.AddHostedService(services => services.GetRequiredService<HandOver>());
+        // In the order in which references are handed on: from names to requests to runs.
+        builder.Services.AddScoped<IArtifactReferences, RequestReferences>();
+        builder.Services.AddScoped<IArtifactReferences, RunReferences>();
+        builder.Services.AddScoped<GarbageCollection>();
+        builder.Services.AddHostedService<GarbageCollector>();
         builder.Services.AddScoped<IReadinessCheck, PipelineReadiness>();
         // One process may host other services as well; their routes are no part of the public interface.
         builder.Services.AddOpenApi(OpenApiDocument, openApi =>

@@ -6,6 +6,8 @@ namespace TinyMLaaS.PipelineApi;
 internal sealed class PipelineApiOptions
 {
     public const string Section = "PipelineApi";
+    public const double LeastRetentionHours = 1;
+    public const double MostRetentionHours = 87_600;
 
     /// <summary>
     /// Worker kinds that must be present for this service to be ready, separated by commas; none unless set, because where workers come and go a step waits for
@@ -25,6 +27,13 @@ internal sealed class PipelineApiOptions
     /// <summary>How often accepted runs that the orchestrator does not know are handed over again.</summary>
     [Range(0.05, 60, ErrorMessage = "PipelineApi:HandOverSeconds must be from 0.05 to 60.")]
     public double HandOverSeconds { get; set; } = 2;
+
+    /// <summary>
+    /// Artifacts that nothing refers to are removed once nobody has used them for so many hours; never, unless set. It must be longer than any result or upload waits
+    /// until something refers to it, which a broker that is down for long delays.
+    /// </summary>
+    [Range(LeastRetentionHours, MostRetentionHours, ErrorMessage = "PipelineApi:ArtifactRetentionHours must be from 1 to 87600.")]
+    public double? ArtifactRetentionHours { get; set; }
 
     public TimeSpan Silence => TimeSpan.FromSeconds(SilenceSeconds);
 

@@ -115,9 +115,9 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<UnusedArtifact>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation)
+    public Task<IReadOnlyList<UnusedFile>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation)
     {
-        var found = new List<UnusedArtifact>();
+        var found = new List<UnusedFile>();
         foreach (var tenant in Ordered(Directory.EnumerateDirectories(_root)).Select(name => TenantName.TryParse(name, out var tenant) ? tenant : null).OfType<TenantName>())
         {
             var order = after is { } last ? string.CompareOrdinal(tenant.Text, last.Tenant.Text) : 1;
@@ -135,13 +135,13 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
                     var path = PathOf(tenant, digest);
                     if (LastUse(path) is not { } used || used >= before)
                         continue;
-                    found.Add(new UnusedArtifact(tenant, digest, SizeOf(path)));
+                    found.Add(new UnusedFile(tenant, digest, SizeOf(path)));
                     if (found.Count == most)
-                        return Task.FromResult<IReadOnlyList<UnusedArtifact>>(found);
+                        return Task.FromResult<IReadOnlyList<UnusedFile>>(found);
                 }
             }
         }
-        return Task.FromResult<IReadOnlyList<UnusedArtifact>>(found);
+        return Task.FromResult<IReadOnlyList<UnusedFile>>(found);
     }
 
     /// <inheritdoc/>

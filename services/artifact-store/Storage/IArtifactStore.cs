@@ -27,7 +27,7 @@ internal interface IArtifactStore
     /// <param name="after">The last one of the previous call; null to begin.</param>
     /// <param name="most">How many at most.</param>
     /// <param name="cancellation">Stops it.</param>
-    Task<IReadOnlyList<UnusedArtifact>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation);
+    Task<IReadOnlyList<UnusedFile>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation);
 
     /// <summary>Removes an artifact unless it was used after <paramref name="before"/>.</summary>
     /// <returns>The bytes that were freed; null when it is there no more, or was used meanwhile.</returns>

@@ -26,7 +26,7 @@ internal static class DatasetEndpoints
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         routes.MapGet("/v1/datasets", ListAsync).RequireScope(Scopes.RunsRead).Produces<Page<DatasetResource>>().Produces<Problem>(400, Problems.MediaType);
         routes.MapGet("/v1/datasets/{name}", GetAsync).RequireScope(Scopes.RunsRead).Produces<DatasetResource>().Produces<Problem>(404, Problems.MediaType);
-        routes.MapDelete("/v1/datasets/{name}", DeleteAsync).RequireScope(Scopes.RunsWrite).Produces(204).Produces<Problem>(404, Problems.MediaType);
+        routes.MapDelete("/v1/datasets/{name}", DeleteAsync).RequireScope(Scopes.RunsWrite).Produces(204).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
     }
 
     private static async Task<IResult> CreateAsync(
@@ -95,8 +95,14 @@ internal static class DatasetEndpoints
         await FindAsync(database, caller.Tenant, name, cancellation) is { } dataset ? Results.Json(dataset.ToResource(), ContractJson.Options) : NotFound(name);
 
     // The bytes stay: runs that were accepted use them.
-    private static async Task<IResult> DeleteAsync(string name, Caller caller, PipelineApiDbContext database, CancellationToken cancellation) =>
-        await database.Datasets.Where(d => d.Tenant == caller.Tenant && d.Name == name).ExecuteDeleteAsync(cancellation) == 1 ? Results.NoContent() : NotFound(name);
+    private static async Task<IResult> DeleteAsync(string name, Caller caller, PipelineApiDbContext database, ArtifactStoreUpstream store, CancellationToken cancellation)
+    {
+        if (await FindAsync(database, caller.Tenant, name, cancellation) is not { } dataset)
+            return NotFound(name);
+        // A run that is just being accepted may have read the name: until it refers to the bytes itself, this use keeps them from being collected as garbage.
+        await store.UseAsync(caller.Tenant, dataset.Digest, cancellation);
+        return await database.Datasets.Where(d => d.Tenant == caller.Tenant && d.Name == name).ExecuteDeleteAsync(cancellation) == 1 ? Results.NoContent() : NotFound(name);
+    }
 
     private static Task<DatasetRow?> FindAsync(PipelineApiDbContext database, string tenant, string name, CancellationToken cancellation) =>
         database.Datasets.AsNoTracking().SingleOrDefaultAsync(d => d.Tenant == tenant && d.Name == name, cancellation);

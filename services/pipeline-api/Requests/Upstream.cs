@@ -54,9 +54,9 @@ internal abstract class Upstream(HttpClient http, string service)
         return response is null ? Unavailable("it does not answer") : new Passed(response);
     }
 
-    /// <summary>Reads a resource of a tenant; absent when there is none.</summary>
+    /// <summary>Reads a resource of a tenant, or of none; absent when there is none.</summary>
     /// <exception cref="ServiceUnavailableException">The service does not answer as it should.</exception>
-    public async Task<T?> ReadAsync<T>(string tenant, string path, CancellationToken cancellation) where T : class
+    public async Task<T?> ReadAsync<T>(string? tenant, string path, CancellationToken cancellation) where T : class
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, path);
         using var response = await SendAsync(request, tenant, AnswerLimit, cancellation) ?? throw new ServiceUnavailableException(service, "it does not answer");

@@ -1,3 +1,7 @@
+using System.Net.Http.Json;
+using System.Runtime.CompilerServices;
+using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Requests;
 
@@ -8,6 +12,8 @@ internal sealed class OrchestratorUpstream(HttpClient http) : Upstream(http, Ser
 {
     public const string ServiceName = "orchestrator";
 
+    private static readonly TimeSpan ReferencesLimit = TimeSpan.FromMinutes(1);
+
     /// <summary>A run of a tenant; absent when the orchestrator has not taken it on.</summary>
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
     public Task<RunResource?> FindAsync(string tenant, Guid run, CancellationToken cancellation) => ReadAsync<RunResource>(tenant, $"v1/runs/{run}", cancellation);
@@ -16,4 +22,16 @@ internal sealed class OrchestratorUpstream(HttpClient http) : Upstream(http, Ser
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
     public Task<StepResource?> FindStepAsync(string tenant, Guid run, int step, CancellationToken cancellation) =>
         ReadAsync<StepResource>(tenant, $"v1/runs/{run}/steps/{step}", cancellation);
+
+    /// <summary>Every artifact that runs and the step cache refer to. A list that breaks off is an error and never a shorter list.</summary>
+    /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
+    public async IAsyncEnumerable<ArtifactReference> ReadReferencesAsync([EnumeratorCancellation] CancellationToken cancellation)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, "v1/references");
+        using var response = await SendAsync(request, tenant: null, ReferencesLimit, cancellation) ?? throw new ServiceUnavailableException(ServiceName, "it does not answer");
+        if (!response.IsSuccessStatusCode)
+            throw new ServiceUnavailableException(ServiceName, $"it answers {(int)response.StatusCode} when asked what it refers to");
+        await foreach (var reference in response.Content.ReadFromJsonAsAsyncEnumerable<ArtifactReference>(ContractJson.Options, cancellation))
+            yield return reference ?? throw new ServiceUnavailableException(ServiceName, "its answer cannot be read");
+    }
 }

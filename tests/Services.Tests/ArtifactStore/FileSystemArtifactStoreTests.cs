@@ -210,7 +210,7 @@ public sealed class FileSystemArtifactStoreTests : ArtifactStoreCompliance, IDis
         await StoreAsync(store, "acme", "log", Bytes(100, seed: 0));
         (await store.OpenAsync(Tenant("beta"), stored[9].Digest, Cancellation))!.Content.Dispose();
 
-        var found = new List<UnusedArtifact>();
+        var found = new List<UnusedFile>();
         (TenantName, Digest)? after = null;
         while (await store.FindUnusedAsync(before, after, 3, Cancellation) is { Count: > 0 } page)
         {

@@ -19,8 +19,8 @@ public sealed class ServiceProgramTests : IDisposable
         },
         {
             "PipelineApi",
-            ["PipelineApi__Database=Host=", "PipelineApi__SilenceSeconds=0", "PipelineApi__HandOverSeconds=0", "Services__orchestrator=nowhere", "Services__artifact-store=elsewhere"],
-            ["Bus:Address", "PipelineApi:Database", "PipelineApi:SilenceSeconds", "PipelineApi:HandOverSeconds", "Services:orchestrator: 'nowhere'", "Services:artifact-store: 'elsewhere'"]
+            ["PipelineApi__Database=Host=", "PipelineApi__SilenceSeconds=0", "PipelineApi__HandOverSeconds=0", "PipelineApi__ArtifactRetentionHours=0", "Services__orchestrator=nowhere", "Services__artifact-store=elsewhere"],
+            ["Bus:Address", "PipelineApi:Database", "PipelineApi:SilenceSeconds", "PipelineApi:HandOverSeconds", "PipelineApi:ArtifactRetentionHours", "Services:orchestrator: 'nowhere'", "Services:artifact-store: 'elsewhere'"]
         },
         {
             "ArtifactStore",
@@ -74,6 +74,29 @@ public sealed class ServiceProgramTests : IDisposable
 
         Assert.Equal(2, code);
         Assert.Contains("xpected", output.Replace("takes TENANT NAME", "expected", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("0.5")]
+    [InlineData("-24")]
+    [InlineData("many")]
+    [InlineData("24 --really")]
+    public async Task A_garbage_collection_that_cannot_be_meant_is_refused(string arguments)
+    {
+        var (code, output) = await RunAsync("PipelineApi", ["collect-garbage", .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)], Database);
+
+        Assert.Equal(2, code);
+        Assert.Contains(arguments is "" or "24 --really" ? "takes HOURS [--dry-run]" : $"'{arguments}' is no retention", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Without_everyone_who_may_refer_to_artifacts_no_garbage_is_collected()
+    {
+        var (code, output) = await RunAsync("PipelineApi", ["collect-garbage", "24"], Database);
+
+        Assert.Equal(1, code);
+        Assert.Contains("Cannot collect garbage: the service 'artifact-store' is unavailable", output, StringComparison.Ordinal);
     }
 
     private string[] Database =>

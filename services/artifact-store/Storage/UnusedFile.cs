@@ -4,4 +4,4 @@ namespace TinyMLaaS.ArtifactStore.Storage;
 /// <param name="Tenant">The owner.</param>
 /// <param name="Digest">Its address.</param>
 /// <param name="Size">Bytes on disk.</param>
-internal sealed record UnusedArtifact(TenantName Tenant, Digest Digest, long Size);
+internal sealed record UnusedFile(TenantName Tenant, Digest Digest, long Size);
