@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using TinyMLaaS.Benchmarks.Orchestration;
 using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Benchmarks.Artifacts;
@@ -70,15 +71,20 @@ internal static class ArtifactsBenchmark
     {
         using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = address, Timeout = Timeout.InfiniteTimeSpan, DefaultRequestHeaders = { { "Tiny-Tenant", "default" } } };
         var processes = programs.Processes.Select(p => p.Value.Pid).ToArray();
+        var groups = programs.Processes.ToDictionary(p => p.Key, p => new[] { p.Value.Pid });
+        var (uploadSpent, downloadSpent) = (groups.Keys.ToDictionary(g => g, _ => 0.0), groups.Keys.ToDictionary(g => g, _ => 0.0));
         async Task<(double Upload, double Download)> RoundAsync(int size)
         {
             var bytes = (double)size * (1 << 20);
             using var content = new GeneratedContent(size);
+            var times = new ProcessTimes(groups);
             var start = Stopwatch.GetTimestamp();
             using var stored = await http.PostAsync("v1/artifacts?kind=dataset", content, cancellation);
             stored.EnsureSuccessStatusCode();
             var digest = (string)JsonNode.Parse(await stored.Content.ReadAsStringAsync(cancellation))!["digest"]!;
             var upload = bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e6;
+            Add(uploadSpent, times);
+            times = new ProcessTimes(groups);
             start = Stopwatch.GetTimestamp();
             using var answer = await http.GetAsync($"v1/artifacts/{digest}", HttpCompletionOption.ResponseHeadersRead, cancellation);
             answer.EnsureSuccessStatusCode();
@@ -90,7 +96,9 @@ internal static class ArtifactsBenchmark
                 length += read;
             if (length != (long)bytes)
                 throw new InvalidOperationException($"{length} bytes came back of {bytes}.");
-            return (upload, bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e6);
+            var download = bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e6;
+            Add(downloadSpent, times);
+            return (upload, download);
         }
 
         // Also the warm-up.
@@ -100,6 +108,8 @@ internal static class ArtifactsBenchmark
                 await RoundAsync(SmallMib);
             var (uploads, downloads) = (new List<double>(), new List<double>());
             var smallPeak = small.Mib;
+            foreach (var group in groups.Keys)
+                uploadSpent[group] = downloadSpent[group] = 0;
             using var large = new PeakMemory(processes);
             for (var round = 0; round < Rounds; round++)
             {
@@ -111,8 +121,13 @@ internal static class ArtifactsBenchmark
             var (up, down) = (uploads.Order().ElementAt(Rounds / 2), downloads.Order().ElementAt(Rounds / 2));
             say(string.Create(CultureInfo.InvariantCulture,
                 $"{name}: upload {up:0} MB/s (limit {uploadLimit:0}), download {down:0} MB/s (limit {downloadLimit:0}), peak of all services {smallPeak:0} MiB with {SmallMib} MiB files, {largePeak:0} MiB with {mib} MiB"));
+            var gigabytes = Rounds * (double)mib * (1 << 20) / 1e9;
+            JsonObject Spent(Dictionary<string, double> spent) => new(spent.Where(s => name != "store" || s.Key == "artifact-store").Select(s => KeyValuePair.Create(s.Key, (JsonNode?)Math.Round(s.Value / gigabytes, 2))));
+            say($"{name}: processor seconds a GB: upload {Spent(uploadSpent).ToJsonString()}, download {Spent(downloadSpent).ToJsonString()}");
             return (new JsonObject
             {
+                ["uploadProcessorSecondsPerGB"] = Spent(uploadSpent),
+                ["downloadProcessorSecondsPerGB"] = Spent(downloadSpent),
                 ["uploadMBs"] = Rounded(up),
                 ["downloadMBs"] = Rounded(down),
                 ["peakMibSmallFiles"] = Rounded(smallPeak),
@@ -120,6 +135,12 @@ internal static class ArtifactsBenchmark
                 ["peakGrowthLimitMib"] = MemoryGrowthLimitMib,
             }, up >= uploadLimit && down >= downloadLimit && largePeak - smallPeak <= MemoryGrowthLimitMib);
         }
+    }
+
+    private static void Add(Dictionary<string, double> spent, ProcessTimes times)
+    {
+        foreach (var (group, seconds) in times.Spent())
+            spent[group] += seconds;
     }
 
     private static double Rounded(double figure) => Math.Round(figure);
