@@ -60,7 +60,8 @@ internal sealed class CuttingRelay : IAsyncDisposable
             try
             {
                 await server.ConnectAsync(_server.Host, _server.Port, both.Token);
-                var back = server.GetStream().CopyToAsync(client.GetStream(), both.Token);
+                // When the server ends it, it ends for the client too.
+                var back = server.GetStream().CopyToAsync(client.GetStream(), both.Token).ContinueWith(_ => both.CancelAsync(), TaskScheduler.Default).Unwrap();
                 var buffer = new byte[1 << 16];
                 while (bytes > 0 && await client.GetStream().ReadAsync(buffer.AsMemory(0, Math.Min(buffer.Length, bytes)), both.Token) is var read and > 0)
                 {

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text.Json;
 using TinyMLaaS.Tinyml.Http;
 
 namespace TinyMLaaS.EndToEnd.Tests;
@@ -53,6 +54,12 @@ public sealed class UploadTests
         using (var first = new ApiClient(relay.Address, key: null, TimeProvider.System, _ => { }) { LostLimit = TimeSpan.Zero })
             await Assert.ThrowsAsync<Tinyml.CommandException>(() => first.UploadAsync(path, "dataset", Cancellation));
 
+        // The server may notice a moment later that the first one is gone.
+        using (var http = new HttpClient { BaseAddress = new Uri(server.Url) })
+        {
+            while (await ReceivedAsync(http, bytes) == 0)
+                await Task.Delay(100, Cancellation);
+        }
         // Enough for the rest and not for the whole.
         await using var second = new CuttingRelay(new Uri(server.Url), () => 18 << 20);
         using var client = new ApiClient(second.Address, key: null, TimeProvider.System, _ => { }) { LostLimit = TimeSpan.Zero };
@@ -60,5 +67,16 @@ public sealed class UploadTests
 
         Assert.Equal("sha256:" + Convert.ToHexStringLower(SHA256.HashData(bytes)), stored.Digest);
         Assert.Equal(0, second.Cut);
+    }
+
+    private static async Task<long> ReceivedAsync(HttpClient http, byte[] bytes)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "v1/uploads?kind=dataset") { Headers = { { "Tiny-Digest", "sha256:" + Convert.ToHexStringLower(SHA256.HashData(bytes)) } } };
+        using var answer = await http.SendAsync(request, Cancellation);
+        var upload = JsonElement.Parse(await answer.Content.ReadAsStringAsync(Cancellation));
+        var received = upload.GetProperty("received").GetInt64();
+        if (received == 0)
+            (await http.DeleteAsync($"v1/uploads/{upload.GetProperty("id").GetString()}", Cancellation)).Dispose();
+        return received;
     }
 }
