@@ -58,6 +58,7 @@ public static class ServiceHost
                     kestrel.Listen(listener.Tcp!, Tag);
             }
         });
+        builder.Services.AddSingleton<IMemoryPoolFactory<byte>, ConnectionMemory>();
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.Services.AddSingleton(listeners);
         foreach (var module in modules)

@@ -162,13 +162,14 @@ internal abstract class Upstream(HttpClient http, string service)
                 if (HttpMethods.IsHead(httpContext.Request.Method) || response.StatusCode == HttpStatusCode.NotModified)
                     return;
                 await using var body = await response.Content.ReadAsStreamAsync(httpContext.RequestAborted);
-                var buffer = new byte[81920];
+                var output = httpContext.Response.BodyWriter;
                 int read;
-                while ((read = await body.ReadAsync(buffer, httpContext.RequestAborted)) > 0)
+                // Straight into the memory that is sent, as much as has come.
+                while ((read = await body.ReadAsync(output.GetMemory(), httpContext.RequestAborted)) > 0)
                 {
-                    await httpContext.Response.Body.WriteAsync(buffer.AsMemory(0, read), httpContext.RequestAborted);
+                    output.Advance(read);
                     // A log is followed line by line, so nothing may wait in a buffer here.
-                    await httpContext.Response.Body.FlushAsync(httpContext.RequestAborted);
+                    await output.FlushAsync(httpContext.RequestAborted);
                 }
             }
         }
