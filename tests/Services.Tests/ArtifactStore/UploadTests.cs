@@ -214,20 +214,23 @@ public sealed class UploadTests : IAsyncLifetime
     [Fact]
     public async Task A_sender_that_comes_again_takes_over_from_its_connection_that_is_still_open()
     {
-        var bytes = Bytes(1000, seed: 11);
+        var bytes = Bytes(4_000_000, seed: 11);
         var upload = await BeginAsync();
         using var stalled = new TcpClient();
         await stalled.ConnectAsync(_services.Http.BaseAddress!.Host, _services.Http.BaseAddress.Port, Cancellation);
         await using var stream = stalled.GetStream();
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"PATCH /v1/uploads/{upload.Id} HTTP/1.1\r\nHost: x\r\nTiny-Tenant: default\r\nContent-Range: 0-999\r\nContent-Length: 1000\r\n\r\n"), Cancellation);
-        await stream.WriteAsync(bytes.AsMemory(0, 300), Cancellation);
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"PATCH /v1/uploads/{upload.Id} HTTP/1.1\r\nHost: x\r\nTiny-Tenant: default\r\nContent-Range: 0-3999999\r\nContent-Length: 4000000\r\n\r\n"), Cancellation);
+        await stream.WriteAsync(bytes.AsMemory(0, 3_000_000), Cancellation);
+        // It has the turn, and keeps some of what has come.
+        while ((await FindAsync(upload.Id)).Received == 0)
+            await Task.Delay(20, Cancellation);
 
         // Where it is, the sender learns by trying: the first try ends the old connection.
         HttpStatusCode status;
         do
         {
             var from = (int)(await FindAsync(upload.Id)).Received;
-            using var added = await PatchAsync(upload.Id, bytes, from, 1000 - from);
+            using var added = await PatchAsync(upload.Id, bytes, from, bytes.Length - from);
             status = added.StatusCode;
         }
         while (status == HttpStatusCode.RequestedRangeNotSatisfiable);
