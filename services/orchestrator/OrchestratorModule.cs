@@ -11,6 +11,7 @@ using TinyMLaaS.Orchestrator.Endpoints;
 using TinyMLaaS.Orchestrator.Events;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.Orchestrator.Telemetry;
 using TinyMLaaS.Persistence;
 using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.ServiceDefaults;
@@ -43,6 +44,8 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddSingleton<EventSignals>();
         builder.Services.AddSingleton<EventReaders>();
         builder.Services.AddSingleton<IInterceptor, EventCommits>();
+        builder.Services.AddSingleton<IInterceptor, RunMetrics>();
+        builder.Services.AddSingleton<QueueGauges>().AddHostedService(p => p.GetRequiredService<QueueGauges>());
         builder.Services.AddSingleton<EventPositions>().AddHostedService(p => p.GetRequiredService<EventPositions>());
         builder.Services.AddSingleton<EventPublisher>().AddHostedService(p => p.GetRequiredService<EventPublisher>());
         builder.Services.AddSingleton<IMigration, EventExchange>();

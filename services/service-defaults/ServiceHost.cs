@@ -64,6 +64,7 @@ public static class ServiceHost
         foreach (var module in modules)
             builder.Services.AddSingleton(module);
         builder.Services.AddServiceAuthorization();
+        builder.AddTelemetry(modules);
         foreach (var module in modules)
             module.AddServices(builder);
         if (modules.Any(m => m.UsesBus))
@@ -81,6 +82,8 @@ public static class ServiceHost
                 branch.UseEndpoints(routes =>
                 {
                     HealthEndpoints.Map(routes, service, hosted: module is not null);
+                    // They tell of all tenants.
+                    routes.MapMetrics().RequireAuthorization(ServiceAuthorization.ServicePolicy);
                     module?.MapEndpoints(module.FacesClients ? routes : routes.MapGroup("").RequireAuthorization(ServiceAuthorization.ServicePolicy));
                 });
                 branch.Run(http => Problems.Result(

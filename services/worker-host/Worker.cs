@@ -179,6 +179,9 @@ internal sealed class Worker : IDisposable
         }
         entry.Work = Task.Run(async () =>
         {
+            using var activity = Telemetry.Start($"attempt {offer.Uses}", offer.TraceParent);
+            activity?.SetTag("tinymlaas.run", offer.RunId).SetTag("tinymlaas.step", offer.Step).SetTag("tinymlaas.attempt", offer.Attempt).SetTag("tinymlaas.fence", offer.Fence);
+            using var words = _log.BeginScope(new Dictionary<string, object> { ["Run"] = offer.RunId, ["Step"] = offer.Step, ["Attempt"] = offer.Attempt });
             try
             {
                 await attempt.RunAsync();

@@ -42,6 +42,9 @@ public sealed record SubmitRun
     /// <summary>Free labels of the submitter.</summary>
     public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>The traceparent (W3C Trace Context) of the request; absent when it was not traced.</summary>
+    public string? TraceParent { get; init; }
+
     /// <summary>When the request was accepted, UTC.</summary>
     public required DateTimeOffset AcceptedAt { get; init; }
 }

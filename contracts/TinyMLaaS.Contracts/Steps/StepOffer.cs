@@ -43,6 +43,9 @@ public sealed record StepOffer
     /// <summary>The run's input and what was done to it so far.</summary>
     public required Recipe Recipe { get; init; }
 
+    /// <summary>The traceparent (W3C Trace Context) of the run's request: whatever carries the offer here, the attempt belongs to that trace. Absent when it was not traced.</summary>
+    public string? TraceParent { get; init; }
+
     /// <summary>An offer that is not claimed within this is withdrawn: the same as <see cref="ExpiresAt"/> for who has another clock.</summary>
     public TimeSpan? ClaimWithin { get; init; }
 

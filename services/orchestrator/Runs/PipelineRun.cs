@@ -172,6 +172,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         Datasets = step.Datasets,
         Seed = Submission.Seed,
         Recipe = RecipeBefore(step),
+        TraceParent = Submission.TraceParent,
         ExpiresAt = expires,
         ClaimWithin = claimWithin,
     };
@@ -752,6 +753,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             Type = EventTypes.TypeOf(subject),
             At = now,
             Data = JsonSerializer.Serialize(message, ContractJson.Options),
+            Message = message,
         });
     }
 }

@@ -22,6 +22,9 @@ internal sealed class RunEvent
 
     /// <summary>The contract record as JSON.</summary>
     public required string Data { get; init; }
+
+    /// <summary>The record itself, where the event was written by this process just now.</summary>
+    public object? Message { get; set; }
 }
 
 internal sealed class RunEventConfiguration : IEntityTypeConfiguration<RunEvent>
@@ -30,6 +33,7 @@ internal sealed class RunEventConfiguration : IEntityTypeConfiguration<RunEvent>
     {
         builder.ToTable("run_events");
         builder.HasKey(e => new { e.RunId, e.Sequence });
+        builder.Ignore(e => e.Message);
         builder.Property(e => e.Sequence).ValueGeneratedNever();
         // What has no position yet is little and is looked for all the time.
         builder.HasIndex(e => new { e.RunId, e.Sequence }).HasFilter("\"Position\" IS NULL").HasDatabaseName("IX_run_events_without_position");

@@ -65,6 +65,8 @@ public static class TransactionalOutboxRegistration
     {
         services.TryAddSingleton<OutboxDelivery<TContext>>();
         services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<OutboxDelivery<TContext>>());
+        services.TryAddSingleton<OutboxGauges<TContext>>();
+        services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<OutboxGauges<TContext>>());
         services.TryAddScoped<IOutboxContextFactory<TContext>, OutboxContextFactory<TContext>>();
         services.TryAddScoped(provider => new TransactionalOutbox<TContext>(
             provider.GetRequiredService<TContext>(), provider.GetRequiredService<IBus>(), provider.GetRequiredService<OutboxDelivery<TContext>>(), provider, provider.GetRequiredService<TimeProvider>()));

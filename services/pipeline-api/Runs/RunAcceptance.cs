@@ -179,6 +179,7 @@ internal sealed class RunAcceptance(
             Cache = cache ?? true,
             Seed = seed ?? 0,
             Labels = labels,
+            TraceParent = Telemetry.CurrentParent,
             AcceptedAt = now,
         }, []);
     }

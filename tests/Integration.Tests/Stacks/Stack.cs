@@ -45,13 +45,15 @@ internal sealed class Stack : IAsyncDisposable
     /// <param name="without">A service that is left out.</param>
     /// <param name="environment">More options, of the orchestrator alone.</param>
     /// <param name="brokerPasswordFile">A file with the password at the broker, in place of that in the address.</param>
+    /// <param name="options">More options, of every service.</param>
     public static async Task<Stack> StartAsync(
-        string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null)
+        string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null,
+        IReadOnlyDictionary<string, string>? options = null)
     {
         var stack = new Stack(broker, database, brokerPasswordFile);
         await stack._programs.MigrateAsync();
         foreach (var service in ServicePrograms.ControlPlane.Where(s => s != without))
-            await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment : null);
+            await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment ?? options : options);
         return stack;
     }
 
