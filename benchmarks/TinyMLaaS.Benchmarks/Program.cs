@@ -10,6 +10,7 @@ using TinyMLaaS.Benchmarks.Orchestration;
 const string usage = """
     usage: ./bench demo [--json]
            ./bench artifacts [--mib N] [--json]
+           ./bench containers [--json]
            ./bench engine [--only large,latency,networks] [--network PART-OF-A-NAME] [--json]
            ./bench orchestration [--only durable,embedded] [--runs N] [--slots N] [--statements] [--json]
     """;
@@ -23,6 +24,8 @@ if (args is [EmbeddedInstallation.Argument, var home])
     return await EmbeddedInstallation.ServeAsync(home);
 if (args is ["demo", ..] && args.Skip(1).All(a => a == "--json"))
     return Finish(await DemoBenchmark.RunAsync(CancellationToken.None), isTable: false);
+if (args is ["containers", ..] && args.Skip(1).All(a => a == "--json"))
+    return Finish(await ContainersBenchmark.RunAsync(json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 if (args is ["engine", ..] && Options(args.Skip(1).Where(a => a != "--json").ToArray()) is var (parts, network))
     return Finish(await EngineBenchmark.RunAsync(parts, network, Repository.Root(), json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 if (args is ["artifacts", ..] && Mib(args.Skip(1).Where(a => a != "--json").ToArray()) is { } mib)

@@ -72,6 +72,7 @@ public static class ServiceHost
 
         var app = builder.Build();
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = AnswerUnexpectedAsync });
+        var hasCredentials = !string.IsNullOrEmpty(app.Configuration[$"{ServiceCredentialOptions.Section}:{nameof(ServiceCredentialOptions.CredentialFile)}"]);
         foreach (var service in listeners.Select(l => l.Service).Distinct())
         {
             var module = modules.SingleOrDefault(m => m.Name == service);
@@ -82,8 +83,9 @@ public static class ServiceHost
                 branch.UseEndpoints(routes =>
                 {
                     HealthEndpoints.Map(routes, service, hosted: module is not null);
-                    // They tell of all tenants.
-                    routes.MapMetrics().RequireAuthorization(ServiceAuthorization.ServicePolicy);
+                    // They tell of all tenants: where others than this machine come in, only who has a credential reads them.
+                    if (hasCredentials || !listeners.Any(l => l.Service == service && l.IsBeyondLoopback))
+                        routes.MapMetrics().RequireAuthorization(ServiceAuthorization.ServicePolicy);
                     module?.MapEndpoints(module.FacesClients ? routes : routes.MapGroup("").RequireAuthorization(ServiceAuthorization.ServicePolicy));
                 });
                 branch.Run(http => Problems.Result(

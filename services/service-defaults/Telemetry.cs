@@ -66,7 +66,8 @@ public static class Telemetry
             .AddOtlpExporter());
     }
 
-    internal static IEndpointConventionBuilder MapMetrics(this IEndpointRouteBuilder routes) => routes.MapPrometheusScrapingEndpoint(MetricsRoute);
+    internal static IEndpointConventionBuilder MapMetrics(this IEndpointRouteBuilder routes) => 
+        routes.MapPrometheusScrapingEndpoint(MetricsRoute).WithMetadata(new HttpMethodMetadata([HttpMethods.Get]));
 
     // Asked all the time by machines, and nobody looks for it.
     private static bool IsTraced(HttpContext http) => !http.Request.Path.StartsWithSegments("/health") && !http.Request.Path.StartsWithSegments(MetricsRoute);

@@ -24,6 +24,9 @@ internal sealed class DockerDaemon : IAsyncDisposable
     /// <summary>Whose it is, for messages.</summary>
     public string Description => _process is null ? $"the daemon at {Address}" : string.Create(CultureInfo.InvariantCulture, $"a daemon of its own, process {_process.Pid}");
 
+    /// <summary>The process of a daemon of our own.</summary>
+    public int? Pid => _process?.Pid;
+
     public static async Task<DockerDaemon> StartAsync()
     {
         var address = Environment.GetEnvironmentVariable("DOCKER_HOST") is { Length: > 0 } named ? named : Usual;

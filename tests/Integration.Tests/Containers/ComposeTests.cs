@@ -4,6 +4,7 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.EndToEnd.Tests;
 using TinyMLaaS.Integration.Tests.Stacks;
+using TinyMLaaS.Servers.Testing;
 
 namespace TinyMLaaS.Integration.Tests.Containers;
 
@@ -15,14 +16,14 @@ public sealed class ComposeTests(ComposeStack stack) : IClassFixture<ComposeStac
     {
         using var folder = new TemporaryFolder();
 
-        var apart = (await TinymlCommand.RunAsync(Stack.Cancellation, "demo", "--json", "--server", stack.Url, "--key", stack.Key, "--out", folder.In("apart"))).Expect(0);
+        var apart = (await TinymlCommand.RunAsync(Stack.Cancellation, "demo", "--json", "--server", stack.Project.Url, "--key", stack.Project.Key, "--out", folder.In("apart"))).Expect(0);
         var together = (await TinymlCommand.RunAsync(Stack.Cancellation, "demo", "--json", "--home", folder.Home, "--out", folder.In("together"))).Expect(0);
 
         Assert.Equal(Digests(together), Digests(apart));
         Assert.Equal(7, Digests(apart).Length);
-        var log = await stack.ComposeAsync("logs", "--no-color");
+        var log = await stack.Project.ComposeAsync("logs", "--no-color");
         Assert.Contains("\"@t\"", log, StringComparison.Ordinal);
-        foreach (var secret in stack.Secrets())
+        foreach (var secret in stack.Project.Secrets())
             Assert.DoesNotContain(secret, log, StringComparison.Ordinal);
     }
 
@@ -44,33 +45,33 @@ public sealed class ComposeTests(ComposeStack stack) : IClassFixture<ComposeStac
     {
         var model = await stack.UploadAsync();
         var digests = new HashSet<string>();
-        foreach (var service in ComposeStack.Lasting)
+        foreach (var service in ComposeProject.Lasting)
         {
-            var before = (string)(await stack.InspectAsync(service))["State"]!["StartedAt"]!;
+            var before = (string)(await stack.Project.InspectAsync(service))["State"]!["StartedAt"]!;
             var runs = new List<Guid>();
             for (var i = 0; i < 3; i++)
                 runs.Add(await stack.SubmitAsync(model, "compiler/fuse", "compiler/quantize-dynamic", "installer/bundle"));
 
-            await stack.ComposeAsync("restart", "--timeout", "30", service);
+            await stack.Project.ComposeAsync("restart", "--timeout", "30", service);
 
-            Assert.NotEqual(before, (string)(await stack.InspectAsync(service))["State"]!["StartedAt"]!);
+            Assert.NotEqual(before, (string)(await stack.Project.InspectAsync(service))["State"]!["StartedAt"]!);
             foreach (var run in runs)
             {
                 var ended = await stack.EndedAsync(run);
-                Assert.True(ended.State == RunStates.Succeeded, $"{service} was started again: {JsonSerializer.Serialize(ended, ContractJson.Options)}{await stack.LogsAsync()}");
+                Assert.True(ended.State == RunStates.Succeeded, $"{service} was started again: {JsonSerializer.Serialize(ended, ContractJson.Options)}{await stack.Project.LogsAsync()}");
                 digests.Add(Assert.Single(ended.Steps[1].Outputs).Digest);
             }
         }
         Assert.Single(digests);
-        await stack.HealthyAsync();
+        await stack.Project.HealthyAsync();
     }
 
     [Fact]
     public async Task A_container_may_do_no_more_than_it_needs()
     {
-        foreach (var service in ComposeStack.Lasting)
+        foreach (var service in ComposeProject.Lasting)
         {
-            var inspected = await stack.InspectAsync(service);
+            var inspected = await stack.Project.InspectAsync(service);
             Assert.Matches("^[1-9][0-9]*:[1-9][0-9]*$", (string)inspected["Config"]!["User"]!);
             var host = inspected["HostConfig"]!;
             Assert.True((bool)host["ReadonlyRootfs"]!, service);
@@ -82,7 +83,7 @@ public sealed class ComposeTests(ComposeStack stack) : IClassFixture<ComposeStac
             Assert.Equal(service == "pipeline-api" ? 1 : 0, (inspected["NetworkSettings"]!["Ports"] as JsonObject ?? []).Count(p => p.Value is JsonArray { Count: > 0 }));
             Assert.Equal(service == "pipeline-api" ? 2 : 1, inspected["NetworkSettings"]!["Networks"]!.AsObject().Count);
         }
-        using var refused = await new HttpClient { BaseAddress = new Uri(stack.Url) }.GetAsync("v1/runs", Stack.Cancellation);
+        using var refused = await new HttpClient { BaseAddress = new Uri(stack.Project.Url) }.GetAsync("v1/runs", Stack.Cancellation);
         Assert.Equal(System.Net.HttpStatusCode.Unauthorized, refused.StatusCode);
     }
 
