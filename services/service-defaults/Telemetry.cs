@@ -41,14 +41,17 @@ public static class Telemetry
     public static Histogram<double> CreateSeconds(this Meter meter, string name, string description) =>
         meter.CreateHistogram(name, "s", description, tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = SecondsBounds });
 
-    /// <summary>Starts a span below a traceparent that came with a message; null when nobody listens.</summary>
+    /// <summary>Starts a span below a traceparent that came with a message, with a link to the message's delivery; null when nobody listens.</summary>
     /// <param name="name">What is done, e.g. <c>attempt compiler/fuse</c>.</param>
-    /// <param name="parent">The traceparent; null or unreadable: a trace of its own.</param>
+    /// <param name="parent">The traceparent; null or unreadable: below what is done here now.</param>
     public static Activity? Start(string name, string? parent)
     {
-        // What is current here is the message's delivery, which is over long before the work.
+        if (!ActivityContext.TryParse(parent, null, isRemote: true, out var context))
+            return Activities.StartActivity(name, ActivityKind.Consumer);
+        // What is current here is the message's delivery, which is over long before the work: a link leads there.
+        ActivityLink[] links = Activity.Current is { } delivery ? [new ActivityLink(delivery.Context)] : [];
         Activity.Current = null;
-        return Activities.StartActivity(name, ActivityKind.Consumer, ActivityContext.TryParse(parent, null, isRemote: true, out var context) ? context : default);
+        return Activities.StartActivity(name, ActivityKind.Consumer, context, links: links);
     }
 
     internal static void AddTelemetry(this IHostApplicationBuilder builder, IReadOnlyList<ServiceModule> modules)

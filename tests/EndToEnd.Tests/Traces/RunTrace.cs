@@ -1,12 +1,13 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.EndToEnd.Tests.Traces;
 
 /// <summary>
 /// What one run did between the services, without what differs from run to run: ids, digests, times, heartbeats and the number of polls.
-/// An attempt is one trace: the offer, the claim, the files and the completion are causes and effects of each other.
+/// The run is one trace, and an attempt a span of it. A link leads from there to the offer, which is a trace with the claim.
 /// </summary>
 internal static partial class RunTrace
 {
@@ -16,12 +17,13 @@ internal static partial class RunTrace
     public static IReadOnlyList<string> Describe(IReadOnlyList<Activity> activities, RunResource run, Uri server)
     {
         var names = Names(run);
+        var attempts = Attempts(activities);
         var answered = activities.Where(a => a.Kind == ActivityKind.Server).Select(a => a.ParentSpanId).ToHashSet();
         var lines = new List<string> { "client" };
         foreach (var request in activities.Where(a => a is { Kind: ActivityKind.Client } && a.ParentSpanId == default && Url(a)?.Port == server.Port))
         {
             var line = $"  {Request(request, names)} at pipeline-api{Answer(request, answered)}";
-            var behind = activities.Where(a => IsRequest(a) && a.TraceId == request.TraceId && a != request).Select(a => $"{Request(a, names)} at {ServiceOf(a)}{Answer(a, answered)}").Distinct().ToList();
+            var behind = activities.Where(a => IsRequest(a) && a.TraceId == request.TraceId && a != request && !attempts.ContainsKey(a.SpanId)).Select(a => $"{Request(a, names)} at {ServiceOf(a)}{Answer(a, answered)}").Distinct().ToList();
             // Polls come as often as the machine allows, and the first ones before the orchestrator has the run.
             if (line.StartsWith("  GET /v1/runs/{run}", StringComparison.Ordinal) && behind is not ["GET /v1/runs/{run} at orchestrator: 200"])
                 continue;
@@ -30,12 +32,28 @@ internal static partial class RunTrace
                 lines.Add(line);
         }
         lines.AddRange(activities.Where(a => MessageOf(a) == "SubmitRun").Select(a => $"  {ConsumerOf(a)} takes SubmitRun"));
-        foreach (var (heading, attempt) in activities.GroupBy(a => a.TraceId).Where(t => t.Any(IsOfferTaken)).Select(t => (Heading(t, run, names), Attempt(t, names, answered))).OrderBy(t => t.Item1, StringComparer.Ordinal))
+        foreach (var (heading, attempt) in activities.GroupBy(a => attempts.TryGetValue(a.SpanId, out var offer) ? offer : a.TraceId).Where(t => t.Any(IsOfferTaken)).Select(t => (Heading(t, run, names), Attempt(t, names, answered))).OrderBy(t => t.Item1, StringComparer.Ordinal))
         {
             lines.Add(heading);
             lines.AddRange(attempt.Select(l => "  " + l));
         }
         return [.. lines.SelectMany(l => l.Split('\n'))];
+    }
+
+    /// <summary>What happened below the span of an attempt, and the trace of the offer that it came from.</summary>
+    private static Dictionary<ActivitySpanId, ActivityTraceId> Attempts(IReadOnlyList<Activity> activities)
+    {
+        var offers = activities.Where(a => a.Source.Name == Telemetry.Name).ToDictionary(a => a.SpanId, a => a.Links.Single().Context.TraceId);
+        var parents = activities.ToDictionary(a => a.SpanId, a => a.ParentSpanId);
+        foreach (var activity in activities)
+        {
+            var above = activity.SpanId;
+            while (!offers.ContainsKey(above) && parents.TryGetValue(above, out var parent))
+                above = parent;
+            if (offers.TryGetValue(above, out var offer))
+                offers[activity.SpanId] = offer;
+        }
+        return offers;
     }
 
     private static IEnumerable<string> Attempt(IEnumerable<Activity> trace, IReadOnlyDictionary<string, string> names, HashSet<ActivitySpanId> answered)

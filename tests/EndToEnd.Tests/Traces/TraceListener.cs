@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.EndToEnd.Tests.Traces;
 
@@ -13,7 +14,7 @@ internal sealed class TraceListener : IDisposable
     {
         _listener = new ActivityListener
         {
-            ShouldListenTo = source => source.Name is "MassTransit" or "Microsoft.AspNetCore" or "System.Net.Http",
+            ShouldListenTo = source => source.Name is "MassTransit" or Telemetry.Name or "Microsoft.AspNetCore" or "System.Net.Http",
             Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
             ActivityStopped = _seen.Enqueue,
         };
