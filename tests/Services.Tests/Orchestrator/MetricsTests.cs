@@ -9,7 +9,12 @@ using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
 
+/// <summary>Metrics are of a process: two orchestrators in one would be counted together.</summary>
+[CollectionDefinition(nameof(OneOrchestrator), DisableParallelization = true)]
+public sealed class OneOrchestrator;
+
 /// <summary>What a Prometheus reads at /metrics is what happened.</summary>
+[Collection(nameof(OneOrchestrator))]
 public sealed class MetricsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
