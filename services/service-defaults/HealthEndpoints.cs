@@ -15,30 +15,43 @@ internal static class HealthEndpoints
     {
         routes.MapGet("/health/live", () => Results.Ok()).AllowAnonymous().ExcludeFromDescription();
         routes.MapGet("/health/ready", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).AllowAnonymous().ExcludeFromDescription();
-        routes.MapGet("/health/startup", (HttpContext http, CancellationToken cancellation) => ReadyAsync(http, service, hosted, cancellation)).AllowAnonymous().ExcludeFromDescription();
+        routes.MapGet("/health/startup", (HttpContext http) => Started(http, service, hosted)).AllowAnonymous().ExcludeFromDescription();
     }
 
     private static async Task<IResult> ReadyAsync(HttpContext http, string service, bool hosted, CancellationToken cancellation)
     {
         if (!hosted)
-            return Answer(service, [new MissingService { Service = service, Reason = "it was left out of this process" }]);
+            return LeftOut(service);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         limit.CancelAfter(CheckLimit);
         var missing = new List<MissingService>();
-        foreach (var check in http.RequestServices.GetServices<IReadinessCheck>().Where(c => c.Service == service))
+        foreach (var check in ChecksOf(http, service))
         {
             try
             {
-                missing.AddRange(await check.CheckAsync(limit.Token));
+                // Not every check looks at the token while it waits.
+                missing.AddRange(await check.CheckAsync(limit.Token).WaitAsync(limit.Token));
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {
                 missing.Add(new MissingService { Service = service, Reason = $"a readiness check took more than {CheckLimit.TotalSeconds} s" });
             }
         }
-        // Services behind this one may miss what it misses itself.
-        return Answer(service, [.. missing.DistinctBy(m => m.Service)]);
+        missing.AddRange(http.RequestServices.GetRequiredService<Loops>().Missing(service));
+        return Answer(service, missing);
     }
+
+    /// <summary>That the database has its migrations needs no check: before it has, the process does not listen.</summary>
+    private static IResult Started(HttpContext http, string service, bool hosted) => hosted
+        ? Answer(service, [.. ChecksOf(http, service).SelectMany(c => c.NotBegun()), .. http.RequestServices.GetRequiredService<Loops>().NotBegun(service)])
+        : LeftOut(service);
+
+    private static IEnumerable<IReadinessCheck> ChecksOf(HttpContext http, string service) => http.RequestServices.GetServices<IReadinessCheck>().Where(c => c.Service == service);
+
+    private static IResult LeftOut(string service) => Answer(service, [new MissingService { Service = service, Reason = "it was left out of this process" }]);
+
+    // Services behind this one may miss what it misses itself.
+    private static IResult Answer(string service, IEnumerable<MissingService> missing) => Answer(service, (IReadOnlyList<MissingService>)[.. missing.DistinctBy(m => m.Service)]);
 
     private static IResult Answer(string service, IReadOnlyList<MissingService> missing) => Results.Json(
         new Readiness { Service = service, Missing = missing },

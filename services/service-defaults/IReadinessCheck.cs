@@ -10,4 +10,7 @@ public interface IReadinessCheck
 
     /// <summary>What is missing now; empty when all is well. Bounded in time by the caller.</summary>
     Task<IReadOnlyList<MissingService>> CheckAsync(CancellationToken cancellation);
+
+    /// <summary>What has never been there since the process started; empty once it has, whatever becomes of it later.</summary>
+    IReadOnlyList<MissingService> NotBegun() => [];
 }

@@ -71,8 +71,10 @@ internal static class ServiceBusRegistration
                     module.ConfigureBus(context, transport);
             });
         });
+        services.AddSingleton<BusStart>().AddHostedService(provider => provider.GetRequiredService<BusStart>());
         foreach (var module in modules.Where(m => m.UsesBus))
-            services.AddSingleton<IReadinessCheck>(provider => new BusReadiness(module.Name, provider.GetRequiredService<IBusControl>(), provider.GetService<BrokerLogin>()));
+            services.AddSingleton<IReadinessCheck>(provider => new BusReadiness(
+                module.Name, provider.GetRequiredService<IBusControl>(), provider.GetRequiredService<BusStart>(), provider.GetService<BrokerLogin>()));
         services.AddOptions<MassTransitHostOptions>().Configure(options =>
         {
             // A broker that is away at the start must not keep a service from answering that.

@@ -38,6 +38,7 @@ public static class ServiceHost
         builder.Configuration.AddInMemoryCollection(configuration);
         builder.Services.AddSerilog(log, dispose: false);
         builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<Loops>();
         builder.Services.AddProblemDetails();
         builder.Services.ConfigureHttpJsonOptions(json => ContractJson.Configure(json.SerializerOptions));
         builder.WebHost.ConfigureKestrel(kestrel =>

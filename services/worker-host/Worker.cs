@@ -22,6 +22,7 @@ internal sealed class Worker : IDisposable
     private readonly ITransformPlace _place;
     private readonly IBus _bus;
     private readonly ArtifactStoreClient _store;
+    private readonly Loops _loops;
     private readonly TimeSpan _storePatience;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
@@ -37,6 +38,7 @@ internal sealed class Worker : IDisposable
         WorkerOptions options,
         IBus bus,
         ArtifactStoreClient store,
+        Loops loops,
         TimeProvider time,
         ILogger log)
     {
@@ -46,6 +48,7 @@ internal sealed class Worker : IDisposable
         _place = place;
         _bus = bus;
         _store = store;
+        _loops = loops;
         _storePatience = TimeSpan.FromSeconds(options.StorePatienceSeconds);
         _time = time;
         _log = log;
@@ -54,6 +57,8 @@ internal sealed class Worker : IDisposable
         Instance = $"{name}-{Guid.NewGuid():N}";
         _folder = new WorkFolder(options.WorkFolder, name, Instance);
     }
+
+    public string Name => _name;
 
     public string Instance { get; }
 
@@ -169,7 +174,7 @@ internal sealed class Worker : IDisposable
 
     private bool Start(StepOffer offer, AttemptGranted granted, ITransformer transformer)
     {
-        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _place, _folder, _bus, _store, _storePatience, _time, _log);
+        var attempt = new RunningAttempt(offer, granted, Instance, transformer, _place, _folder, _bus, _store, _loops.Add(_name, "heartbeat", granted.HeartbeatEvery * 2), _storePatience, _time, _log);
         var entry = new Running(attempt);
         // Delivered twice and claimed twice: the first one works on it.
         if (!_running.TryAdd((offer.RunId, offer.Fence), entry))

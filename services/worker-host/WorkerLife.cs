@@ -1,12 +1,15 @@
 using MassTransit;
 using Microsoft.Extensions.Hosting;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.WorkerHost;
 
 /// <summary>Says that the worker is there, every few seconds and when it leaves.</summary>
-internal sealed class WorkerLife(Worker worker, IBus bus, TimeProvider time) : BackgroundService, IHostedLifecycleService
+internal sealed class WorkerLife(Worker worker, IBus bus, Loops loops, TimeProvider time) : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(3);
+
+    private readonly Loop _loop = loops.Add(worker.Name, "announcements", Every);
 
     public Task StartingAsync(CancellationToken cancellationToken)
     {
@@ -32,6 +35,7 @@ internal sealed class WorkerLife(Worker worker, IBus bus, TimeProvider time) : B
         {
             if (!worker.IsStopping)
                 await bus.Publish(worker.Announcement(leaving: false), stoppingToken);
+            _loop.Pass();
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));
     }

@@ -53,10 +53,11 @@ public abstract class WorkerModule : ServiceModule
                 options,
                 provider.GetRequiredService<IBus>(),
                 provider.GetRequiredService<ArtifactStoreClient>(),
+                provider.GetRequiredService<Loops>(),
                 provider.GetRequiredService<TimeProvider>(),
                 log);
         });
-        builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(provider.GetRequiredKeyedService<Worker>(Name), provider.GetRequiredService<IBus>(), provider.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(provider.GetRequiredKeyedService<Worker>(Name), provider.GetRequiredService<IBus>(), provider.GetRequiredService<Loops>(), provider.GetRequiredService<TimeProvider>()));
     }
 
     /// <inheritdoc/>

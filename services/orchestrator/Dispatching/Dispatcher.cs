@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator.Dispatching;
 
@@ -13,12 +14,14 @@ namespace TinyMLaaS.Orchestrator.Dispatching;
 /// Releases waiting steps to their pools against free slots: higher priority first, then the tenant that has the smallest share of the pool's busy slots, among
 /// those with the same share the one that was served least recently, then the older run.
 /// </summary>
-internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools, RunChanges changes, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
+internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools, RunChanges changes, Loops loops, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
 {
     /// <summary>Steps of a tenant that are looked at beyond the free slots: some will turn out to have changed.</summary>
     private const int Spare = 8;
 
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
+
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "dispatcher", FallbackPoll);
 
     // When a tenant was last served by a pool. A help for fairness that may be forgotten: without it the older run goes first.
     private readonly Dictionary<(string Worker, string Tenant), long> _served = [];
@@ -36,6 +39,7 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
             {
                 log.LogError(error, "Dispatching failed; the steps stay pending and are looked at again.");
             }
+            _loop.Pass();
             await changes.NextOfAnyAsync(FallbackPoll, time, stoppingToken);
         }
     }
@@ -64,6 +68,7 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
                 waiting.Remove(step);
                 var answer = await client.GetResponse<OfferStepAnswer>(
                     new OfferStep { RunId = step.RunId, Step = step.Position, Queue = pool.Queue, Version = pool.VersionFor(step.Uses, step.Version)! }, cancellation);
+                _loop.Pass();
                 if (!answer.Message.Offered)
                     continue;
                 _served[(pool.Worker, step.Tenant)] = ++_servings;

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Options;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator.Dispatching;
 
@@ -14,13 +15,14 @@ namespace TinyMLaaS.Orchestrator.Dispatching;
 /// Finds what is due: offers, leases, attempts, steps that wait and runs whose time is over. It only says so: whether that still holds when the message arrives is decided there, so it
 /// does no harm to say it twice.
 /// </summary>
-internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<OrchestratorOptions> options, TimeProvider time, ILogger<Sweeper> log)
+internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<OrchestratorOptions> options, Loops loops, TimeProvider time, ILogger<Sweeper> log)
     : BackgroundService, IHostedLifecycleService
 {
     private const int Batch = 1000;
 
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(1);
 
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "sweeper", Every);
     private IReadOnlyList<WorkerGone> _orphans = [];
 
     /// <summary>Attempts of the process before, read before this process can have any of its own.</summary>
@@ -50,6 +52,7 @@ internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<Or
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Every, time);
+        _loop.Pass();
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             try
@@ -60,6 +63,7 @@ internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<Or
             {
                 log.LogError(error, "Sweeping failed; what is due stays due.");
             }
+            _loop.Pass();
         }
     }
 

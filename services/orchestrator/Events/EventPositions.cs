@@ -4,6 +4,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Orchestrator.Events;
 
@@ -13,11 +14,12 @@ namespace TinyMLaaS.Orchestrator.Events;
 /// at a time, and become visible in their order and without a gap: who has read up to a position has read all before it.
 /// </summary>
 internal sealed class EventPositions(
-    IServiceScopeFactory scopes, WriteTransactions<OrchestratorDbContext> transactions, EventSignals signals, TimeProvider time, ILogger<EventPositions> log) : BackgroundService
+    IServiceScopeFactory scopes, WriteTransactions<OrchestratorDbContext> transactions, EventSignals signals, Loops loops, TimeProvider time, ILogger<EventPositions> log) : BackgroundService
 {
     private const int Batch = 1000;
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "event-positions", FallbackPoll);
     private long _known = -1;
 
     /// <summary>Gives positions to what is committed now; how many were given.</summary>
@@ -50,8 +52,7 @@ internal sealed class EventPositions(
             try
             {
                 while (await AssignAsync(stoppingToken) == Batch)
-                {
-                }
+                    _loop.Pass();
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
@@ -59,6 +60,7 @@ internal sealed class EventPositions(
                 // Whoever wakes it up cannot help now.
                 committed = Task.Delay(FallbackPoll, time, stoppingToken);
             }
+            _loop.Pass();
             await Waiting.ForAsync(committed, FallbackPoll, time, stoppingToken);
         }
     }

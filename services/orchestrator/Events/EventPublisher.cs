@@ -17,7 +17,7 @@ namespace TinyMLaaS.Orchestrator.Events;
 /// publisher at a time of any number of processes. So a broker that is away delays events, and a process that dies repeats some.
 /// </summary>
 internal sealed class EventPublisher(
-    IServiceScopeFactory scopes, EventSignals signals, IOptions<OrchestratorOptions> options, TimeProvider time, ILogger<EventPublisher> log, BrokerConnections? broker = null)
+    IServiceScopeFactory scopes, EventSignals signals, IOptions<OrchestratorOptions> options, Loops loops, TimeProvider time, ILogger<EventPublisher> log, BrokerConnections? broker = null)
     : BackgroundService
 {
     private const int Batch = 100;
@@ -25,6 +25,8 @@ internal sealed class EventPublisher(
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ConfirmLimit = TimeSpan.FromSeconds(10);
 
+    // A broker that has lost everything is given its time.
+    private readonly Loop? _loop = broker is null ? null : loops.Add(OrchestratorModule.ServiceName, "event-publisher", FallbackPoll + TimeSpan.FromSeconds(options.Value.RepublishAfterSeconds));
     private IConnection? _connection;
     private IChannel? _channel;
     private bool _failing;
@@ -39,8 +41,7 @@ internal sealed class EventPublisher(
             try
             {
                 while (await PublishAsync(stoppingToken) == Batch)
-                {
-                }
+                    _loop?.Pass();
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
@@ -50,6 +51,7 @@ internal sealed class EventPublisher(
                 await CloseAsync();
                 positioned = Task.Delay(Pause, time, stoppingToken);
             }
+            _loop?.Pass();
             await Waiting.ForAsync(positioned, FallbackPoll, time, stoppingToken);
         }
     }

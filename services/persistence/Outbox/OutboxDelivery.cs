@@ -6,6 +6,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.Persistence.Outbox;
 
@@ -24,7 +25,7 @@ internal static class OutboxDelivery
 /// removes what has left, many rows a transaction, and inbox rows that nobody needs any more.
 /// </summary>
 internal sealed class OutboxDelivery<TContext>(
-    IServiceScopeFactory scopes, WriteTransactions<TContext> transactions, IBus bus, TimeProvider time, ILogger<OutboxDelivery<TContext>> log) : BackgroundService
+    IServiceScopeFactory scopes, WriteTransactions<TContext> transactions, IBus bus, Loops loops, TimeProvider time, ILogger<OutboxDelivery<TContext>> log) : BackgroundService
     where TContext : ServiceDbContext
 {
     private const int Batch = 100;
@@ -42,6 +43,7 @@ internal sealed class OutboxDelivery<TContext>(
     private readonly ConcurrentQueue<Guid> _left = new();
     private readonly SemaphoreSlim _wake = new(0, 1);
     private readonly SemaphoreSlim _anyLeft = new(0, 1);
+    private readonly Loop _loop = loops.Add(ServiceOf(scopes), "outbox", Every);
     private long? _cleaned;
 
     /// <summary>Something is due.</summary>
@@ -79,6 +81,7 @@ internal sealed class OutboxDelivery<TContext>(
             {
                 if (message.ExpiresAt is null || message.ExpiresAt > time.GetUtcNow())
                     await SendAsync(message, cancellation);
+                _loop.Pass();
                 _left.Enqueue(message.MessageId);
                 sent++;
             }
@@ -162,6 +165,7 @@ internal sealed class OutboxDelivery<TContext>(
             {
                 return;
             }
+            _loop.Pass();
             await WaitAsync(stoppingToken);
         }
     }
@@ -233,6 +237,13 @@ internal sealed class OutboxDelivery<TContext>(
         {
             // Time to look, or the end.
         }
+    }
+
+    // A schema is the service's name as databases write it.
+    private static string ServiceOf(IServiceScopeFactory scopes)
+    {
+        using var scope = scopes.CreateScope();
+        return scope.ServiceProvider.GetRequiredService<TContext>().Schema.Replace('_', '-');
     }
 
     private static void Release(SemaphoreSlim signal)

@@ -11,6 +11,7 @@ using TinyMLaaS.Persistence;
 using TinyMLaaS.Persistence.Outbox;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Storage;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.PipelineApi.Runs;
 
@@ -20,7 +21,7 @@ namespace TinyMLaaS.PipelineApi.Runs;
 /// although its message has left is sent again. It is the same message, so a second one changes nothing there.
 /// </summary>
 internal sealed class HandOver(
-    IServiceScopeFactory scopes, TimeProvider time, IOptions<PipelineApiOptions> options, ILogger<HandOver> log) : BackgroundService
+    IServiceScopeFactory scopes, Loops loops, TimeProvider time, IOptions<PipelineApiOptions> options, ILogger<HandOver> log) : BackgroundService
 {
     private const int Batch = 100;
 
@@ -31,6 +32,7 @@ internal sealed class HandOver(
     // When each was last seen on its way by this process: one that has just left is not sent again at once.
     private readonly ConcurrentDictionary<Guid, long> _sent = new();
     private readonly TimeSpan _period = options.Value.HandOverEvery;
+    private readonly Loop _loop = loops.Add(PipelineApiModule.ServiceName, "hand-over", options.Value.HandOverEvery);
 
     /// <summary>The message of a run is on its way.</summary>
     public void Note(Guid run) => _sent[run] = time.GetTimestamp();
@@ -88,6 +90,7 @@ internal sealed class HandOver(
                 .OrderBy(r => r.AcceptedAt).ThenBy(r => r.RunId).Take(Batch).ToListAsync(cancellation);
             foreach (var row in rows)
             {
+                _loop.Pass();
                 var run = row.Read();
                 var message = AcceptedRunRow.MessageOf(run);
                 // One that is to be cancelled has arrived once it is seen to end.
@@ -133,6 +136,7 @@ internal sealed class HandOver(
                 // Whatever it is, the rows are still there: the next round tries again.
                 log.LogError(e, "Accepted runs could not be swept");
             }
+            _loop.Pass();
             try
             {
                 await Task.Delay(_period, time, stoppingToken);

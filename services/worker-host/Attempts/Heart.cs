@@ -2,13 +2,14 @@ using MassTransit;
 using Microsoft.Extensions.Logging;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Engine.Transformers;
+using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.WorkerHost.Attempts;
 
 /// <summary>
 /// Keeps the lease of an attempt: tells the orchestrator how far it is, regularly and soon after each progress, and obeys its answers.
 /// </summary>
-internal sealed class Heart(StepOffer offer, AttemptGranted granted, string instance, AttemptLog lines, IBus bus, TimeProvider time, ILogger log, Action<StopReason> stop)
+internal sealed class Heart(StepOffer offer, AttemptGranted granted, string instance, AttemptLog lines, IBus bus, Loop loop, TimeProvider time, ILogger log, Action<StopReason> stop)
     : IProgress<TransformProgress>, IDisposable
 {
     /// <summary>Progress is told no more often than this, so that a chatty transformer cannot flood the orchestrator.</summary>
@@ -47,19 +48,26 @@ internal sealed class Heart(StepOffer offer, AttemptGranted granted, string inst
     {
         while (!done.IsCancellationRequested)
         {
+            loop.Pass();
             await WaitForNewsAsync(granted.HeartbeatEvery, done);
             if (done.IsCancellationRequested)
-                return;
+                break;
             if (await TellAsync(done) is { } reason)
             {
                 stop(reason);
-                return;
+                break;
             }
             await PauseAsync(done);
         }
+        // Not when it ends by an error: then nobody renews the lease any more, and that is to be seen.
+        loop.Dispose();
     }
 
-    public void Dispose() => _news.Dispose();
+    public void Dispose()
+    {
+        loop.Dispose();
+        _news.Dispose();
+    }
 
     private async Task<StopReason?> TellAsync(CancellationToken done)
     {

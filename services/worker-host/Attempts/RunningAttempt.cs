@@ -43,6 +43,7 @@ internal sealed class RunningAttempt : IDisposable
         WorkFolder folders,
         IBus bus,
         ArtifactStoreClient store,
+        Loop loop,
         TimeSpan storePatience,
         TimeProvider time,
         ILogger log)
@@ -56,7 +57,7 @@ internal sealed class RunningAttempt : IDisposable
         _time = time;
         _log = log;
         _lines = new AttemptLog(time);
-        _heart = new Heart(offer, granted, instance, _lines, bus, time, log, Stop);
+        _heart = new Heart(offer, granted, instance, _lines, bus, loop, time, log, Stop);
         // An attempt must have time for its work, too.
         var most = granted.Limit is { } limit && limit / 4 < storePatience ? limit / 4 : storePatience;
         _store = new PatientStore(store, offer.Tenant, most, _heart, time);

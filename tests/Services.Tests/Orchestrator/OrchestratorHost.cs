@@ -19,6 +19,7 @@ using TinyMLaaS.Orchestrator.Dispatching;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.ServiceDefaults;
+using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
 
@@ -50,11 +51,15 @@ internal sealed class OrchestratorHost : IAsyncDisposable
 
     public IServiceProvider Services => _app.Services;
 
+    /// <summary>The endpoints of the bus, by queue.</summary>
+    public StoppableEndpoints Endpoints => _outside.Endpoints;
+
     /// <summary>Every event published, in the order of arrival.</summary>
     public ChannelReader<object> Published => _outside.Published.Reader;
 
     public static async Task<OrchestratorHost> StartAsync(
-        string folder, Action<Dictionary<string, string?>>? configure = null, FakeTimeProvider? time = null, ServiceBus bus = ServiceBus.InMemory)
+        string folder, Action<Dictionary<string, string?>>? configure = null, FakeTimeProvider? time = null, ServiceBus bus = ServiceBus.InMemory,
+        Action<IServiceCollection>? services = null)
     {
         time ??= new FakeTimeProvider(new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero));
         var settings = new Dictionary<string, string?>
@@ -66,7 +71,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             ["Orchestrator:RetryJitter"] = "0",
         };
         configure?.Invoke(settings);
-        var outside = new Outside(time);
+        var outside = new Outside(time, services);
         var socket = Path.Combine(folder, $"{Guid.NewGuid():N}.sock"[^16..]);
         var app = ServiceHost.Build(
             [outside, new OrchestratorModule()],
@@ -232,7 +237,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     };
 
     /// <summary>The rest of the system: reads offers and events, and brings the clock.</summary>
-    private sealed class Outside(FakeTimeProvider time) : ServiceModule
+    private sealed class Outside(FakeTimeProvider time, Action<IServiceCollection>? services) : ServiceModule
     {
         public Dictionary<string, Channel<StepOffer>> Offers { get; } = new()
         {
@@ -240,14 +245,21 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             ["installer"] = Channel.CreateUnbounded<StepOffer>(),
         };
 
+        public StoppableEndpoints Endpoints { get; } = new();
+
         public Channel<object> Published { get; } = Channel.CreateUnbounded<object>();
 
         public override string Name => "outside";
 
-        public override void AddServices(IHostApplicationBuilder builder) => builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(time));
+        public override void AddServices(IHostApplicationBuilder builder)
+        {
+            builder.Services.Replace(ServiceDescriptor.Singleton<TimeProvider>(time));
+            services?.Invoke(builder.Services);
+        }
 
         public override void ConfigureBus(IBusRegistrationContext context, IBusFactoryConfigurator bus)
         {
+            bus.ConnectEndpointConfigurationObserver(Endpoints);
             foreach (var (worker, channel) in Offers)
             {
                 var queue = $"v1.offer.any.{worker}";

@@ -119,6 +119,8 @@ public sealed class ReadinessTests : IDisposable
 
     private static async Task<IEnumerable<(string Service, string Reason)>> MissingAsync(ApiUnderTest api, HttpStatusCode expected)
     {
+        // Its loops have to go round once.
+        await ApiUnderTest.UntilAsync(async () => (await api.Http.GetAsync("/health/startup", ApiUnderTest.Cancellation)).IsSuccessStatusCode, "the start");
         using var answer = await api.Http.GetAsync("/health/ready", ApiUnderTest.Cancellation);
         var readiness = await answer.Content.ReadFromJsonAsync<Readiness>(ContractJson.Options, ApiUnderTest.Cancellation);
         Assert.Equal((expected, "pipeline-api"), (answer.StatusCode, readiness!.Service));

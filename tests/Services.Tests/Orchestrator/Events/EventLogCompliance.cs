@@ -6,6 +6,7 @@ using TinyMLaaS.Orchestrator.Events;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Persistence;
+using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator.Events;
@@ -106,7 +107,7 @@ public abstract class EventLogCompliance : IDisposable
     }
 
     private protected static EventPositions Positions(OrchestratorHost host) => new(
-        host.Services.GetRequiredService<IServiceScopeFactory>(), host.Services.GetRequiredService<WriteTransactions<OrchestratorDbContext>>(), new EventSignals(), TimeProvider.System,
+        host.Services.GetRequiredService<IServiceScopeFactory>(), host.Services.GetRequiredService<WriteTransactions<OrchestratorDbContext>>(), new EventSignals(), new Loops(TimeProvider.System), TimeProvider.System,
         NullLogger<EventPositions>.Instance);
 
     private protected static async Task<EventPage> ReadAsync(OrchestratorHost host, long after, int size = 100)
