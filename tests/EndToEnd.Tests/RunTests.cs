@@ -33,7 +33,13 @@ public sealed class RunTests
         var id = run.GetProperty("run").GetString()!;
         Assert.Equal(id, Assert.Single((await TinymlCommand.RunAsync(Cancellation, ["runs", .. on])).Expect(0).Json.GetProperty("items").EnumerateArray()).GetProperty("id").GetString());
         Assert.Equal("succeeded", (await TinymlCommand.RunAsync(Cancellation, ["run-status", id, .. on])).Expect(0).Json.GetProperty("state").GetString());
-        Assert.Equal(3, (await TinymlCommand.RunAsync(Cancellation, ["logs", id, .. on])).Expect(0).Json.GetProperty("steps").GetArrayLength());
+        var logs = (await TinymlCommand.RunAsync(Cancellation, ["logs", id, .. on])).Expect(0).Json.GetProperty("steps").EnumerateArray().Select(s => s.GetProperty("text").GetString()!).ToArray();
+        Assert.Equal(["compiler/fuse", "compiler/quantize", "installer/bundle"], logs.Select(l => l.Split(' ')[1]));
+        string[] plain = [.. on.Where(o => o != "--json")];
+        Assert.Equal(string.Concat(logs), (await TinymlCommand.RunAsync(Cancellation, ["logs", id, "-f", .. plain])).Expect(0).Output);
+        Assert.Equal(logs[1], (await TinymlCommand.RunAsync(Cancellation, ["logs", id, "--step", "2", .. plain])).Expect(0).Output);
+        var none = (await TinymlCommand.RunAsync(Cancellation, ["logs", id, "--step", "4", .. on])).Expect(2).Json.GetProperty("problems")[0];
+        Assert.Equal(("no-such-step", $"Run {id} has no step 4. Expected 1 to 3."), (none.GetProperty("code").GetString(), none.GetProperty("message").GetString()));
         Assert.Equal("compiler/quantize", (await TinymlCommand.RunAsync(Cancellation, ["transformers", "compiler/quantize", .. on])).Expect(0).Json.GetProperty("descriptor").GetProperty("name").GetString());
     }
 

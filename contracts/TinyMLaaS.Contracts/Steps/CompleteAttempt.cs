@@ -34,4 +34,7 @@ public sealed record CompleteAttempt
 
     /// <summary>Log lines since the last heartbeat.</summary>
     public IReadOnlyList<string> Log { get; init; } = [];
+
+    /// <summary>How many lines of the attempt come before these, so that lines which are told again after an answer was lost are kept once; absent: not known, and all are taken.</summary>
+    public int? LogFrom { get; init; }
 }

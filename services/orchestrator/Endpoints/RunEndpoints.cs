@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -138,7 +137,7 @@ internal static class RunEndpoints
     }
 
     private static async Task<IResult> LogsAsync(
-        HttpContext http, OrchestratorDbContext database, RunChanges changes, TimeProvider time, Guid id, int step, bool? follow, int? after, CancellationToken cancellation)
+        HttpContext http, OrchestratorDbContext database, RunChanges changes, TimeProvider time, Guid id, int step, string? follow, string? after, string? attempt, string? wait, string? page_size, CancellationToken cancellation)
     {
         if (TenantOf(http.Request) is not { } tenant)
             return NoTenant();
@@ -146,26 +145,13 @@ internal static class RunEndpoints
             return NoRun(id);
         if (!await database.Steps.AnyAsync(s => s.RunId == id && s.Position == step, cancellation))
             return NoStep(id, step);
-        return Results.Stream(async body =>
-        {
-            var number = after ?? 0;
-            while (true)
-            {
-                var change = changes.Next(id);
-                // The state first: lines that come with the last change are then read after it.
-                var state = await database.Steps.AsNoTracking().Where(s => s.RunId == id && s.Position == step).Select(s => s.State).SingleAsync(cancellation);
-                var lines = await database.LogLines.AsNoTracking().Where(l => l.RunId == id && l.Step == step && l.Number > number).OrderBy(l => l.Number).ToListAsync(cancellation);
-                foreach (var line in lines)
-                {
-                    await body.WriteAsync(Encoding.UTF8.GetBytes(line.Text + "\n"), cancellation);
-                    number = line.Number;
-                }
-                await body.FlushAsync(cancellation);
-                if (follow != true || state is StepStates.Succeeded or StepStates.Failed or StepStates.Cancelled or StepStates.Skipped)
-                    return;
-                await Waiting.ForAsync(change, FallbackPoll, time, cancellation);
-            }
-        }, "text/plain; charset=utf-8");
+        var asksPage = http.Request.GetTypedHeaders().Accept.Any(a => a.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase));
+        if (!LogQuery.TryRead(asksPage, follow, after, attempt, wait, page_size, out var query, out var violations))
+            return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", errors: violations);
+        var log = new LogReader(database, changes, time, id, step);
+        return asksPage
+            ? Results.Ok(await log.ReadPageAsync(query, cancellation))
+            : Results.Stream(body => log.WriteAsync(body, query, cancellation), "text/plain; charset=utf-8");
     }
 
     private static readonly string[] States =

@@ -23,10 +23,8 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>The transformer that measures networks.</summary>
     public const string Evaluator = "compiler/evaluate";
 
-    /// <summary>What is kept of one step's log.</summary>
-    public const int LogLimitBytes = 64 * 1024;
-
-    private const int LongestLogLine = 2000;
+    /// <summary>What is kept of one step's log, over all attempts.</summary>
+    public const int LogLimitBytes = 256 * 1024;
 
     private const string HeartbeatTimeout = "heartbeat-timeout";
 
@@ -252,9 +250,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public HeartbeatReply Beat(Heartbeat message, DateTimeOffset now, OrchestratorOptions options)
     {
         if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
-            return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
+            return TakeLastWords(message);
         attempt.DueAt = now + StepPolicy.Of(this, step, options).Lease;
-        AppendLog(step, message.Log);
+        AppendLog(step, attempt, message.Log, message.LogFrom);
         var progress = Math.Clamp(message.Progress, 0, 1);
         Progress(step, attempt, progress, message.Activity, message.Metrics, now);
         return new HeartbeatReply { Verdict = HeartbeatVerdicts.Continue };
@@ -263,10 +261,18 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>The answer to a heartbeat once the end was asked for. The lease is not renewed: a worker that does not stop loses it.</summary>
     public HeartbeatReply BeatWhileCancelling(Heartbeat message)
     {
-        if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { }))
-            return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
-        AppendLog(step, message.Log);
+        if (FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
+            return TakeLastWords(message);
+        AppendLog(step, attempt, message.Log, message.LogFrom);
         return new HeartbeatReply { Verdict = HeartbeatVerdicts.Cancel };
+    }
+
+    /// <summary>The answer to a heartbeat of an attempt that no longer runs. What its worker wrote until it heard that is kept, unless another attempt has followed.</summary>
+    public HeartbeatReply TakeLastWords(Heartbeat message)
+    {
+        if (Find(message.Step, message.Fence) is ({ } step, { } attempt) && attempt.Worker == message.Worker)
+            AppendLog(step, attempt, message.Log, message.LogFrom);
+        return new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost };
     }
 
     /// <summary>Makes the result of an attempt the result of its step; <see cref="AttemptCommitted"/> or <see cref="AttemptRefused"/>.</summary>
@@ -281,7 +287,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         if (!step.IsEvaluation && message.Outputs.Count == 0)
             return FailWithoutOutput(step, attempt, message, now);
         End(attempt, AttemptStates.Succeeded, now);
-        AppendLog(step, message.Log);
+        AppendLog(step, attempt, message.Log, message.LogFrom);
         Succeed(step, message.Outputs, message.Report, message.Metrics, now);
         Record("step.succeeded", now, sequence => new StepSucceeded
         {
@@ -324,7 +330,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
             return new AttemptCommitted { Fence = attempt.Fence };
         if (attempt.State != AttemptStates.Running || attempt.Worker != message.Worker)
             return LeaseLost(attempt, message.Worker);
-        AppendLog(step, message.Log);
+        AppendLog(step, attempt, message.Log, message.LogFrom);
         Fail(step, attempt, message.Failure, now, options);
         return new AttemptCommitted { Fence = attempt.Fence };
     }
@@ -498,10 +504,10 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     }
 
     /// <summary>An attempt has ended after the end was asked for, in whichever way.</summary>
-    public void Stop(RunStep step, StepAttempt attempt, string state, IReadOnlyList<string> log, DateTimeOffset now)
+    public void Stop(RunStep step, StepAttempt attempt, string state, IReadOnlyList<string> log, int? logFrom, DateTimeOffset now)
     {
         End(attempt, state, now);
-        AppendLog(step, log);
+        AppendLog(step, attempt, log, logFrom);
         step.End(StepStates.Cancelled, now);
     }
 
@@ -561,7 +567,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         End(attempt, AttemptStates.Failed, now);
         attempt.Failure = failure;
         attempt.Counted = true;
-        AppendLog(step, message.Log);
+        AppendLog(step, attempt, message.Log, message.LogFrom);
         FailForGood(step, failure, now);
         RecordFailed(step, attempt, failure, willRetry: false, now);
         return new AttemptCommitted { Fence = attempt.Fence };
@@ -728,17 +734,20 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
         Tenant = Tenant, RunId = CorrelationId, Step = step.Position, Attempt = attempt.Number, Fence = attempt.Fence, Reason = reason,
     };
 
-    private void AppendLog(RunStep step, IReadOnlyList<string> lines)
+    /// <summary>Keeps the lines that it does not have yet, each as one line of text that every database takes.</summary>
+    private void AppendLog(RunStep step, StepAttempt attempt, IReadOnlyList<string> lines, int? from)
     {
-        foreach (var line in lines)
+        var known = from is { } before ? Math.Clamp(attempt.LogLines - before, 0, lines.Count) : 0;
+        attempt.LogLines += lines.Count - known;
+        foreach (var line in lines.Skip(known))
         {
             if (step.LogBytes >= LogLimitBytes)
                 return;
-            var text = line.Length <= LongestLogLine ? line : line[..LongestLogLine];
+            var text = StepLogLine.Printable(line);
             step.LogBytes += System.Text.Encoding.UTF8.GetByteCount(text) + 1;
             if (step.LogBytes >= LogLimitBytes)
                 text = $"The log ends here: a step keeps {LogLimitBytes / 1024} KiB.";
-            Log.Add(new StepLogLine { RunId = CorrelationId, Step = step.Position, Number = ++step.LogLines, Text = text });
+            Log.Add(new StepLogLine { RunId = CorrelationId, Step = step.Position, Number = ++step.LogLines, Attempt = attempt.Number, Text = text });
         }
     }
 

@@ -62,7 +62,7 @@ internal static class SideEffects
         binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.BeatWhileCancelling(c.Message) : Lost));
 
     public static EventActivityBinder<PipelineRun, Heartbeat> BeatAfterEnd(this EventActivityBinder<PipelineRun, Heartbeat> binder) =>
-        binder.ThenAsync(c => Answer(c, Lost));
+        binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.TakeLastWords(c.Message) : Lost));
 
     public static EventActivityBinder<PipelineRun, CompleteAttempt> Complete(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>
         binder.ThenAsync(async c =>
@@ -157,7 +157,7 @@ internal static class SideEffects
         {
             var (saga, message) = (c.Saga, c.Message);
             if (Owned(c, message.Tenant) && saga.FindRunning(message.Step, message.Fence, message.Worker) is ({ } step, { } attempt))
-                saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, Now(c));
+                saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, message.LogFrom, Now(c));
             return AnswerCompleteAfterEnd(c);
         });
 
@@ -167,7 +167,7 @@ internal static class SideEffects
             var (saga, message) = (c.Saga, c.Message);
             if (!Owned(c, message.Tenant) || saga.FindRunning(message.Step, message.Fence, message.Worker) is not ({ } step, { } attempt))
                 return AnswerFailAfterEnd(c);
-            saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, Now(c));
+            saga.Stop(step, attempt, AttemptStates.Cancelled, message.Log, message.LogFrom, Now(c));
             return Answer(c, new AttemptCommitted { Fence = attempt.Fence });
         });
 
@@ -175,14 +175,14 @@ internal static class SideEffects
         binder.Then(c =>
         {
             if (c.Saga.FindActive(c.Message.Fence) is ({ } step, { } attempt) && attempt.DueAt <= Now(c))
-                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], Now(c));
+                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], null, Now(c));
         });
 
     public static EventActivityBinder<PipelineRun, WorkerGone> StopGone(this EventActivityBinder<PipelineRun, WorkerGone> binder) =>
         binder.Then(c =>
         {
             if (c.Saga.FindActive(c.Message.Fence) is ({ } step, { } attempt))
-                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], Now(c));
+                c.Saga.Stop(step, attempt, AttemptStates.Lost, [], null, Now(c));
         });
 
     public static EventActivityBinder<PipelineRun, CompleteAttempt> AnswerCompleteAfterEnd(this EventActivityBinder<PipelineRun, CompleteAttempt> binder) =>

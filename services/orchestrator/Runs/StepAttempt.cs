@@ -42,6 +42,9 @@ internal sealed class StepAttempt
     /// <summary>True when it counts against the limit of attempts: it ran and did not succeed, and not because of us.</summary>
     public bool Counted { get; set; }
 
+    /// <summary>Lines of its log that were taken so far, those included that were too many to keep.</summary>
+    public int LogLines { get; set; }
+
     public bool IsActive => State is AttemptStates.Offered or AttemptStates.Running;
 }
 

@@ -41,7 +41,7 @@ internal static class RunEndpoints
         runs.MapPost("/{id:guid}/resume", ResumeAsync).RequireScope(Scopes.RunsWrite)
             .Produces<RunResource>(202).Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync).RequireScope(Scopes.RunsRead).Produces<StepResource>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
-        runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).RequireScope(Scopes.RunsRead).Produces<string>(200, "text/plain").Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+        runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync).RequireScope(Scopes.RunsRead).Produces<string>(200, "text/plain").Produces<StepLogPage>().Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync).RequireScope(Scopes.RunsRead).Produces(200).Produces<Problem>(406, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
         runs.MapGet("/{id:guid}/steps/{step:int}/outputs", OutputsAsync).RequireScope(Scopes.RunsRead).Produces<Page<ArtifactRef>>().Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
     }
@@ -127,9 +127,19 @@ internal static class RunEndpoints
     private static Task<IResult> StepAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator) =>
         orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}" + http.Request.QueryString, AnswerLimit);
 
-    /// <summary>Lines so far, and with <c>?follow=true</c> those to come until the step has ended.</summary>
-    private static Task<IResult> LogsAsync(Guid id, int step, HttpContext http, OrchestratorUpstream orchestrator) =>
-        orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, AnswerLimit);
+    /// <summary>
+    /// Lines so far, and with <c>?follow=true</c> those to come until the step has ended. As <c>application/json</c> a page of numbered lines: those after <c>?after=</c>, and with
+    /// <c>?wait=30s</c> the next ones when there are none yet. <c>?attempt=</c> picks one attempt.
+    /// </summary>
+    private static async Task<IResult> LogsAsync(
+        Guid id, int step, HttpContext http, Caller caller, OrchestratorUpstream orchestrator, PipelineApiDbContext database, HandOver handOver, TimeProvider time, CancellationToken cancellation)
+    {
+        if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
+            return NoRun(id);
+        return await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation)
+            ? await orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, LongPollLimit)
+            : orchestrator.Unavailable("it has not taken the run on yet");
+    }
 
     /// <summary>The report as JSON, or, for who would rather have that, as a page.</summary>
     private static async Task<IResult> ReportAsync(Guid id, int step, HttpContext http, Caller caller, OrchestratorUpstream orchestrator, ArtifactStoreUpstream store, CancellationToken cancellation)

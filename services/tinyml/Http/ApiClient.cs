@@ -75,9 +75,9 @@ internal sealed class ApiClient : IDisposable
     public Task<T> GetAsync<T>(string path, CancellationToken cancellation) => SendAsync(
         () => new HttpRequestMessage(HttpMethod.Get, path), AnswerLimit, ReadAsync<T>, cancellation);
 
-    /// <summary>Reads a text.</summary>
-    public Task<string> GetTextAsync(string path, CancellationToken cancellation) => SendAsync(
-        () => new HttpRequestMessage(HttpMethod.Get, path), AnswerLimit, (response, token) => response.Content.ReadAsStringAsync(token), cancellation);
+    /// <summary>Reads a resource in the form of this media type.</summary>
+    public Task<T> GetAsync<T>(string path, string accept, CancellationToken cancellation) => SendAsync(
+        () => new HttpRequestMessage(HttpMethod.Get, path) { Headers = { { "Accept", accept } } }, AnswerLimit, ReadAsync<T>, cancellation);
 
     /// <summary>Sends a request that is done once, however often it has to be sent.</summary>
     public Task<T> PostAsync<T>(string path, object? body, CancellationToken cancellation)

@@ -132,13 +132,17 @@ internal sealed class RunningAttempt : IDisposable
             await beating;
             Remove(folder);
         }
+        var (lines, from) = _lines.Rest();
         switch (message)
         {
             case CompleteAttempt complete:
-                await TellAsync(complete with { Log = _lines.Take() });
+                await TellAsync(complete with { Log = lines, LogFrom = from });
                 break;
             case FailAttempt fail:
-                await TellAsync(fail with { Log = _lines.Take() });
+                await TellAsync(fail with { Log = lines, LogFrom = from });
+                break;
+            default:
+                await _heart.SayLastWordsAsync();
                 break;
         }
     }

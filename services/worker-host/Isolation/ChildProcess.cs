@@ -19,16 +19,21 @@ internal sealed class ChildProcess : IDisposable
     private const int LongestLine = 64 << 20;
 
     private const int LongestErrors = 16 * 1024;
+    private const int LongestErrorLine = 2000;
+    private static readonly TimeSpan ErrorsWithin = TimeSpan.FromSeconds(1);
 
     private readonly ChildProgram _program;
     private readonly Process _process;
     private readonly Task<string> _errors;
+    private readonly Lock _gate = new();
+    private readonly List<string> _early = [];
+    private AttemptLog? _log;
 
     private ChildProcess(ChildProgram program)
     {
         _program = program;
         _process = program.Start();
-        _errors = ReadErrorsAsync(_process.StandardError.BaseStream);
+        _errors = ReadErrorsAsync(_process.StandardError);
     }
 
     /// <summary>Starts a child, which then waits.</summary>
@@ -45,6 +50,12 @@ internal sealed class ChildProcess : IDisposable
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
     public async Task<TransformResult> RunAsync(TransformCall call, IProgress<TransformProgress> progress, AttemptLog log, CancellationToken stop)
     {
+        lock (_gate)
+        {
+            _log = log;
+            _early.ForEach(log.Write);
+            _early.Clear();
+        }
         ChildMessage? end;
         await using (stop.Register(Kill))
         {
@@ -54,6 +65,15 @@ internal sealed class ChildProcess : IDisposable
         // Nothing more is expected of it, and its way out would only take time.
         Kill();
         await _process.WaitForExitAsync(CancellationToken.None);
+        try
+        {
+            // What it wrote comes before what is said about its end.
+            await _errors.WaitAsync(ErrorsWithin, CancellationToken.None);
+        }
+        catch (TimeoutException)
+        {
+            // Whoever else holds its standard error open holds nobody up.
+        }
         stop.ThrowIfCancellationRequested();
         switch (end)
         {
@@ -69,8 +89,6 @@ internal sealed class ChildProcess : IDisposable
                 throw new AttemptFailedException(ChildFailure.MemoryExceeded(call.Uses, _program.MemoryLimit));
             default:
                 var errors = await _errors;
-                foreach (var line in errors.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-                    log.Write(FailureMessage.WithoutPaths(line));
                 throw new AttemptFailedException(ChildFailure.OfExit(call.Uses, _process.ExitCode, errors, _program.MemoryLimit), errors);
         }
     }
@@ -130,18 +148,40 @@ internal sealed class ChildProcess : IDisposable
         }
     }
 
-    /// <summary>The beginning of what is written; the rest is read, so that writing never blocks, and forgotten.</summary>
-    private static async Task<string> ReadErrorsAsync(Stream stream)
+    /// <summary>
+    /// What is written goes into the attempt's log as it comes, line by line; the beginning is the result. All is read, so that writing never blocks.
+    /// </summary>
+    private async Task<string> ReadErrorsAsync(StreamReader reader)
     {
-        var kept = new byte[LongestErrors];
-        var length = 0;
-        var rest = new byte[4096];
-        while (true)
+        var (kept, line, buffer) = (new StringBuilder(), new StringBuilder(), new char[4096]);
+        int read;
+        while ((read = await reader.ReadAsync(buffer)) > 0)
         {
-            var read = await stream.ReadAsync(length < kept.Length ? kept.AsMemory(length) : rest);
-            if (read == 0)
-                return Encoding.UTF8.GetString(kept, 0, length);
-            length = Math.Min(kept.Length, length + read);
+            kept.Append(buffer, 0, Math.Min(read, LongestErrors - kept.Length));
+            for (var i = 0; i < read; i++)
+            {
+                if (buffer[i] != '\n')
+                    line.Append(buffer[i]);
+                if (buffer[i] == '\n' || line.Length >= LongestErrorLine)
+                    Pass(line);
+            }
+        }
+        Pass(line);
+        return kept.ToString();
+    }
+
+    private void Pass(StringBuilder line)
+    {
+        var text = FailureMessage.WithoutPaths(line.ToString().TrimEnd('\r'));
+        line.Clear();
+        if (text.Length == 0)
+            return;
+        lock (_gate)
+        {
+            if (_log is not null)
+                _log.Write(text);
+            else if (_early.Count < 100)
+                _early.Add(text);
         }
     }
 }

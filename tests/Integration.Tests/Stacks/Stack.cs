@@ -9,6 +9,7 @@ using TinyMLaaS.Contracts.Health;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.Servers.Testing;
+using TinyMLaaS.TestWorker.NoOp;
 
 namespace TinyMLaaS.Integration.Tests.Stacks;
 
@@ -72,6 +73,9 @@ internal sealed class Stack : IAsyncDisposable
             options[name] = value;
         return _programs.StartAsync(service, options);
     }
+
+    /// <summary>Starts the worker <c>noop</c>, whose steps do nothing, as a process of its own.</summary>
+    public Task StartNoOpAsync() => _programs.StartAsync(NoOpModule.Argument, worker: [typeof(NoOpModule).Assembly.Location, NoOpModule.Argument]);
 
     /// <summary>Ends a service as a crash does.</summary>
     public Task KillAsync(string service) => _programs.KillAsync(service);

@@ -383,14 +383,14 @@ public sealed class RunLifeTests : IDisposable
         var offer = await host.OfferAsync();
         await host.ClaimAsync(offer);
         var line = new string('x', 1023);
-        for (var i = 0; i < 3; i++)
+        for (var i = 0; i < 10; i++)
             await host.BeatAsync(offer, log: Enumerable.Repeat(line, 30).ToArray());
 
         var text = await host.Http.GetStringAsync($"v1/runs/{run.RunId}/steps/1/logs", TestContext.Current.CancellationToken);
         var lines = text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        Assert.Equal(64, lines.Length);
+        Assert.Equal(256, lines.Length);
         Assert.All(lines[..^1], l => Assert.Equal(line, l));
-        Assert.Equal("The log ends here: a step keeps 64 KiB.", lines[^1]);
+        Assert.Equal("The log ends here: a step keeps 256 KiB.", lines[^1]);
     }
 
     private static string[] EventsOf(PipelineRun run) =>

@@ -390,6 +390,64 @@ public sealed class LoneWorkerTests : IDisposable
         Assert.InRange(all.Sum(l => l.Length + 1), 63 * 1024, 65 * 1024);
     }
 
+    [Fact]
+    public async Task Lines_are_told_soon_in_chunks_without_gap_or_repeat_whatever_gets_lost_on_the_way()
+    {
+        using var goOn = new SemaphoreSlim(0);
+        var line = new string('x', 1000);
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (request, progress, cancellation) =>
+        {
+            for (var i = 0; i < 40; i++)
+                progress.Report(new TransformProgress(0.5, $"{line} {i}"));
+            goOn.Wait(cancellation);
+            progress.Report(new TransformProgress(0.5, "the last"));
+            return Copy(request);
+        }));
+        var (told, beats) = (new ConcurrentDictionary<int, string>(), 0);
+        void Take(IReadOnlyList<string> lines, int? from)
+        {
+            for (var i = 0; i < lines.Count; i++)
+                Assert.Equal(lines[i], told.GetOrAdd(from!.Value + i, lines[i]));
+        }
+        worker.OnBeat = beat =>
+        {
+            Take(beat.Log, beat.LogFrom);
+            Assert.InRange(beat.Log.Sum(l => l.Length + 1), 0, 16 * 1024);
+            // Taken in, and every other answer gets lost.
+            return Interlocked.Increment(ref beats) % 2 == 0 ? HeartbeatVerdicts.Continue : throw new InvalidOperationException("The answer gets lost.");
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+        await worker.UntilAsync(() => told.Count >= 42);
+        goOn.Release();
+
+        var done = Assert.IsType<CompleteAttempt>(await worker.EndAsync());
+        Take(done.Log, done.LogFrom);
+        Assert.Equal(Enumerable.Range(0, told.Count), told.Keys.Order());
+        Assert.Equal([.. Enumerable.Range(0, 40).Select(i => $"{line} {i}"), "the last"], told.OrderBy(l => l.Key).Select(l => l.Value[(l.Value.IndexOf(' ', StringComparison.Ordinal) + 1)..]).Where(l => l[0] == 'x' || l == "the last"));
+    }
+
+    [Fact]
+    public async Task An_attempt_that_is_not_to_be_reported_leaves_its_last_lines()
+    {
+        await using var worker = await StartAsync(new TestTransformer("compiler/fuse", (_, progress, cancellation) =>
+        {
+            cancellation.WaitHandle.WaitOne();
+            progress.Report(new TransformProgress(0.9, "last words"));
+            throw new OperationCanceledException(cancellation);
+        }));
+        var told = new ConcurrentQueue<string>();
+        worker.OnBeat = beat =>
+        {
+            foreach (var text in beat.Log)
+                told.Enqueue(text);
+            return HeartbeatVerdicts.Lost;
+        };
+        await worker.SendAsync(await worker.OfferAsync());
+
+        await worker.UntilAsync(() => told.Any(l => l.EndsWith(" stopped", StringComparison.Ordinal)));
+        Assert.Contains(told, l => l.EndsWith(" last words", StringComparison.Ordinal));
+    }
+
     private Task<LoneWorker> StartAsync(ITransformer transformer) => LoneWorker.StartAsync(_folder.Path, transformer);
 
     /// <summary>Says that it has begun and waits to be stopped, the first time; then it does its work.</summary>

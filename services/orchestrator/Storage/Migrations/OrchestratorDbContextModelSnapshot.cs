@@ -317,6 +317,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<long?>("LimitAt")
                         .HasColumnType("INTEGER");
 
+                    b.Property<int>("LogLines")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long>("OfferedAt")
                         .HasColumnType("INTEGER");
 
@@ -351,6 +354,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .HasColumnType("INTEGER");
 
                     b.Property<int>("Number")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Attempt")
                         .HasColumnType("INTEGER");
 
                     b.Property<string>("Text")

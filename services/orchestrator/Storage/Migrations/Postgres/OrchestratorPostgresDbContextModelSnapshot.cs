@@ -338,6 +338,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<long?>("LimitAt")
                         .HasColumnType("bigint");
 
+                    b.Property<int>("LogLines")
+                        .HasColumnType("integer");
+
                     b.Property<long>("OfferedAt")
                         .HasColumnType("bigint");
 
@@ -374,6 +377,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .HasColumnType("integer");
 
                     b.Property<int>("Number")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Attempt")
                         .HasColumnType("integer");
 
                     b.Property<string>("Text")
