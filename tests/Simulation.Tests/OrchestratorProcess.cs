@@ -10,6 +10,7 @@ using TinyMLaaS.Orchestrator;
 using TinyMLaaS.Orchestrator.Dispatching;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
+using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.Simulation.Tests.Bus;
 
 namespace TinyMLaaS.Simulation.Tests;
@@ -39,6 +40,7 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Configuration.AddInMemoryCollection(settings);
         builder.Services.AddLogging();
+        builder.Services.AddSingleton<Loops>();
         module.AddServices(builder);
         builder.Services.ConfigureDbContext<OrchestratorDbContext>(database => database.AddInterceptors([new DiesBeforeCommit(this), .. interceptors]));
         builder.Services.Replace(ServiceDescriptor.Singleton(clock));
