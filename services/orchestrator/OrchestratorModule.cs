@@ -76,6 +76,7 @@ public sealed class OrchestratorModule : ServiceModule
             endpoint.UseDurableQueue(RunsQueue);
             endpoint.PrefetchCount = ConcurrentMessages;
             endpoint.ConcurrentMessageLimit = ConcurrentMessages;
+            endpoint.UseConsumeFilter(typeof(MessageScope<>), context);
             endpoint.UseDatabaseRetry();
             // Answers and messages are rows of the same commit.
             endpoint.UseTransactionalOutbox<OrchestratorDbContext>(context);

@@ -31,6 +31,7 @@ public static class ServiceClients
                     client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", credential);
             })
             .ConfigurePrimaryHttpMessageHandler(provider => Address(provider).CreateHandler())
+            .AddHttpMessageHandler(() => new StepScope.Handler())
             // Two lines and a scope a request that no service writes: failures are told by who asked.
             .RemoveAllLoggers();
     }

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 using Serilog;
 using TinyMLaaS.Contracts;
 
@@ -73,6 +74,7 @@ public static class ServiceHost
 
         var app = builder.Build();
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = AnswerUnexpectedAsync });
+        var scopes = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("TinyMLaaS.Requests");
         var hasCredentials = !string.IsNullOrEmpty(app.Configuration[$"{ServiceCredentialOptions.Section}:{nameof(ServiceCredentialOptions.CredentialFile)}"]);
         foreach (var service in listeners.Select(l => l.Service).Distinct())
         {
@@ -81,6 +83,7 @@ public static class ServiceHost
             {
                 branch.UseRouting();
                 branch.UseAuthorization();
+                branch.Use((http, next) => StepScope.AnswerAsync(http, next, scopes, module?.FacesClients == true));
                 branch.UseEndpoints(routes =>
                 {
                     HealthEndpoints.Map(routes, service, hosted: module is not null);

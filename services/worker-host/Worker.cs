@@ -97,6 +97,7 @@ internal sealed class Worker : IDisposable
             return;
         }
         // By a length and not by a moment: this clock may not be that of the orchestrator.
+        using var words = StepScope.Begin(_log, offer.RunId, offer.Step, offer.Attempt);
         var patience = offer.ClaimWithin ?? offer.ExpiresAt - _time.GetUtcNow();
         if (patience <= TimeSpan.Zero || IsStopping || !await _slots.WaitAsync(patience, cancellation))
             return;
@@ -186,7 +187,7 @@ internal sealed class Worker : IDisposable
         {
             using var activity = Telemetry.Start($"attempt {offer.Uses}", offer.TraceParent);
             activity?.SetTag("tinymlaas.run", offer.RunId).SetTag("tinymlaas.step", offer.Step).SetTag("tinymlaas.attempt", offer.Attempt).SetTag("tinymlaas.fence", offer.Fence);
-            using var words = _log.BeginScope(new Dictionary<string, object> { ["Run"] = offer.RunId, ["Step"] = offer.Step, ["Attempt"] = offer.Attempt });
+            using var words = StepScope.Begin(_log, offer.RunId, offer.Step, offer.Attempt);
             try
             {
                 await attempt.RunAsync();

@@ -26,7 +26,8 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     /// <summary>What is kept of one step's log, over all attempts.</summary>
     public const int LogLimitBytes = 256 * 1024;
 
-    private const string HeartbeatTimeout = "heartbeat-timeout";
+    /// <summary>Code of an attempt whose lease ran out.</summary>
+    public const string HeartbeatTimeout = "heartbeat-timeout";
 
     /// <summary>A request that is repeated comes soon; a run that is resumed for ever must not grow for ever.</summary>
     private const int ResumeKeysKept = 32;

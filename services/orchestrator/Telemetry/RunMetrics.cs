@@ -1,6 +1,7 @@
 using System.Data.Common;
 using System.Diagnostics.Metrics;
 using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.Extensions.Logging;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
 using TinyMLaaS.Orchestrator.Runs;
@@ -10,7 +11,7 @@ using Measures = TinyMLaaS.ServiceDefaults.Telemetry;
 
 namespace TinyMLaaS.Orchestrator.Telemetry;
 
-/// <summary>Counts what runs and steps went through, from the events of each transaction after it has committed: whatever is rolled back and tried again counts once.</summary>
+/// <summary>Counts what runs and steps went through, and logs what did not go well and how runs end, from the events of each transaction after it has committed: whatever is rolled back and tried again counts once.</summary>
 internal sealed class RunMetrics : DbTransactionInterceptor
 {
     private readonly Counter<long> _accepted;
@@ -22,8 +23,11 @@ internal sealed class RunMetrics : DbTransactionInterceptor
     private readonly Counter<long> _leases;
     private readonly Counter<long> _cached;
 
-    public RunMetrics(IMeterFactory meters)
+    private readonly ILogger<RunMetrics> _log;
+
+    public RunMetrics(IMeterFactory meters, ILogger<RunMetrics> log)
     {
+        _log = log;
         var meter = meters.Create(Measures.Name);
         _accepted = meter.CreateCounter<long>("tinymlaas.runs.accepted", description: "Runs that were taken on.");
         _ended = meter.CreateCounter<long>("tinymlaas.runs.ended", description: "Runs that ended, by outcome: succeeded, failed or cancelled. A resumed run ends again.");
@@ -70,6 +74,8 @@ internal sealed class RunMetrics : DbTransactionInterceptor
                 Ended(run, RunStates.Cancelled, cancelled.At);
                 break;
             case StepStarted started when run.Step(started.Step) is { ReadyAt: { } ready } step:
+                // From zero on: the first that runs out would not be seen as one more than before.
+                _leases.Add(0, Pool(step), new("code", PipelineRun.HeartbeatTimeout));
                 // After a failure it could not run before the pause was over.
                 _queueWait.Record((started.At - (ready > step.NotBefore ? ready : step.NotBefore)).TotalSeconds, Pool(step));
                 break;
@@ -77,9 +83,11 @@ internal sealed class RunMetrics : DbTransactionInterceptor
                 AttemptEnded(run, succeeded.Step, succeeded.Fence, "succeeded", succeeded.At);
                 break;
             case StepFailed { Fence: > 0 } failed:
+                _log.LogInformation("Attempt {Attempt} at step {Step} of run {Run} failed with {Code}: {Reason}", failed.Attempt, failed.Step, run.CorrelationId, failed.Failure.Code, failed.Failure.Message);
                 AttemptEnded(run, failed.Step, failed.Fence, "failed", failed.At);
                 break;
             case StepLost lost:
+                _log.LogWarning("Attempt {Attempt} at step {Step} of run {Run} is lost, {Code}: {Reason}", lost.Attempt, lost.Step, run.CorrelationId, lost.Code, lost.Reason);
                 AttemptEnded(run, lost.Step, lost.Fence, "lost", lost.At);
                 if (run.Step(lost.Step) is { } of)
                     _leases.Add(1, Pool(of), new("code", lost.Code));
@@ -92,6 +100,7 @@ internal sealed class RunMetrics : DbTransactionInterceptor
 
     private void Ended(PipelineRun run, string outcome, DateTimeOffset at)
     {
+        _log.LogInformation("Run {Run} ended: {Outcome} after {Seconds} s", run.CorrelationId, outcome, (at - run.AcceptedAt).TotalSeconds);
         _ended.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
         _runDuration.Record((at - run.AcceptedAt).TotalSeconds, new KeyValuePair<string, object?>("outcome", outcome));
     }
