@@ -46,6 +46,7 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddSingleton<IInterceptor, EventCommits>();
         builder.Services.AddSingleton<IInterceptor, RunMetrics>();
         builder.Services.AddSingleton<QueueGauges>().AddHostedService(p => p.GetRequiredService<QueueGauges>());
+        builder.Services.AddSingleton<LogRetention>().AddHostedService(p => p.GetRequiredService<LogRetention>());
         builder.Services.AddSingleton<EventPositions>().AddHostedService(p => p.GetRequiredService<EventPositions>());
         builder.Services.AddSingleton<EventPublisher>().AddHostedService(p => p.GetRequiredService<EventPublisher>());
         builder.Services.AddSingleton<IMigration, EventExchange>();

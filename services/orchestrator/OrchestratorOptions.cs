@@ -76,6 +76,10 @@ internal sealed class OrchestratorOptions
     [Range(0, 600)]
     public double RepublishAfterSeconds { get; set; } = 15;
 
+    /// <summary>What is kept of the step logs of a tenant's runs, in MiB; beyond that those of the runs that ended first go.</summary>
+    [Range(1, 1 << 20)]
+    public int LogMiB { get; set; } = 256;
+
     /// <summary>True where workers live in this process: at a start every attempt of the process before is lost at once.</summary>
     public bool WorkersShareProcess { get; set; }
 

@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Contracts.Steps;
+using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Services.Tests.Hosting;
 
 namespace TinyMLaaS.Services.Tests.Orchestrator;
@@ -98,6 +100,35 @@ public sealed class StepLogTests : IDisposable
         await host.CompleteAsync(offer);
         Assert.True((await end).Ended);
         Assert.False((await PageAsync(host, offer.RunId, "?page_size=1")).Ended, "There is more to read.");
+    }
+
+    [Fact]
+    public async Task Beyond_what_a_tenant_may_keep_the_logs_of_the_runs_that_ended_first_go_and_say_so()
+    {
+        await using var host = await StartAsync(options => options["Orchestrator:LogMiB"] = "1");
+        var line = new string('x', 1999);
+        var runs = new List<Guid>();
+        // The last one goes on.
+        for (var i = 0; i < 6; i++)
+        {
+            var offer = await RunningAsync(host);
+            runs.Add(offer.RunId);
+            for (var from = 0; from < 120; from += 40)
+                await TellAsync(host, offer, from, [.. Enumerable.Repeat(line, 40)]);
+            if (i < 5)
+                await host.CompleteAsync(offer);
+            host.Time.Advance(TimeSpan.FromSeconds(1));
+        }
+        var retention = host.Services.GetRequiredService<LogRetention>();
+
+        // 6 times 240,000 bytes are kept, and 1,048,576 may be.
+        Assert.Equal(2, await retention.CleanAsync(Cancellation));
+        Assert.Equal(0, await retention.CleanAsync(Cancellation));
+
+        foreach (var gone in runs[..2])
+            Assert.Equal((120, "The log was removed to make room: 1 MiB are kept of the logs of a tenant."), (await PageAsync(host, gone, "")).Items.Select(i => (i.Number, i.Text)).Single());
+        foreach (var kept in runs[2..])
+            Assert.Equal(120, (await PageAsync(host, kept, "")).Items.Count);
     }
 
     [Fact]
