@@ -22,6 +22,12 @@ internal static class HealthEndpoints
     {
         if (!hosted)
             return LeftOut(service);
+        return Answer(service, await MissingAsync(http, service, cancellation));
+    }
+
+    /// <summary>What is missing now, as the metrics show it from here on.</summary>
+    public static async Task<IReadOnlyList<MissingService>> MissingAsync(HttpContext http, string service, CancellationToken cancellation)
+    {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         limit.CancelAfter(CheckLimit);
         var missing = new List<MissingService>();
@@ -38,7 +44,10 @@ internal static class HealthEndpoints
             }
         }
         missing.AddRange(http.RequestServices.GetRequiredService<Loops>().Missing(service));
-        return Answer(service, missing);
+        // Services behind this one may miss what it misses itself.
+        IReadOnlyList<MissingService> each = [.. missing.DistinctBy(m => m.Service)];
+        http.RequestServices.GetRequiredService<ReadinessGauge>().Note(service, each);
+        return each;
     }
 
     /// <summary>That the database has its migrations needs no check: before it has, the process does not listen.</summary>
@@ -49,9 +58,6 @@ internal static class HealthEndpoints
     private static IEnumerable<IReadinessCheck> ChecksOf(HttpContext http, string service) => http.RequestServices.GetServices<IReadinessCheck>().Where(c => c.Service == service);
 
     private static IResult LeftOut(string service) => Answer(service, [new MissingService { Service = service, Reason = "it was left out of this process" }]);
-
-    // Services behind this one may miss what it misses itself.
-    private static IResult Answer(string service, IEnumerable<MissingService> missing) => Answer(service, (IReadOnlyList<MissingService>)[.. missing.DistinctBy(m => m.Service)]);
 
     private static IResult Answer(string service, IReadOnlyList<MissingService> missing) => Results.Json(
         new Readiness { Service = service, Missing = missing },

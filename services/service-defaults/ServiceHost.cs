@@ -40,6 +40,7 @@ public static class ServiceHost
         builder.Services.AddSerilog(log, dispose: false);
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<Loops>();
+        builder.Services.AddSingleton<ReadinessGauge>();
         builder.Services.AddProblemDetails();
         builder.Services.ConfigureHttpJsonOptions(json => ContractJson.Configure(json.SerializerOptions));
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -89,7 +90,7 @@ public static class ServiceHost
                     HealthEndpoints.Map(routes, service, hosted: module is not null);
                     // They tell of all tenants: where others than this machine come in, only who has a credential reads them.
                     if (hasCredentials || !listeners.Any(l => l.Service == service && l.IsBeyondLoopback))
-                        routes.MapMetrics().RequireAuthorization(ServiceAuthorization.ServicePolicy);
+                        routes.MapMetrics(service, hosted: module is not null).RequireAuthorization(ServiceAuthorization.ServicePolicy);
                     module?.MapEndpoints(module.FacesClients ? routes : routes.MapGroup("").RequireAuthorization(ServiceAuthorization.ServicePolicy));
                 });
                 branch.Run(http => Problems.Result(

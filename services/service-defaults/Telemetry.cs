@@ -69,8 +69,15 @@ public static class Telemetry
             .AddOtlpExporter());
     }
 
-    internal static IEndpointConventionBuilder MapMetrics(this IEndpointRouteBuilder routes) => 
-        routes.MapPrometheusScrapingEndpoint(MetricsRoute).WithMetadata(new HttpMethodMetadata([HttpMethods.Get]));
+    /// <summary>Maps the metrics; whether the service is ready is looked at each time that they are read.</summary>
+    internal static IEndpointConventionBuilder MapMetrics(this IEndpointRouteBuilder routes, string service, bool hosted) => routes
+        .MapPrometheusScrapingEndpoint(MetricsRoute, meterProvider: null, configureBranchedPipeline: branch => branch.Use(async (http, next) =>
+        {
+            if (hosted)
+                await HealthEndpoints.MissingAsync(http, service, http.RequestAborted);
+            await next(http);
+        }), optionsName: null)
+        .WithMetadata(new HttpMethodMetadata([HttpMethods.Get]));
 
     // Asked all the time by machines, and nobody looks for it.
     private static bool IsTraced(HttpContext http) => !http.Request.Path.StartsWithSegments("/health") && !http.Request.Path.StartsWithSegments(MetricsRoute);

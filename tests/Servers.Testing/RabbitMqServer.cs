@@ -58,7 +58,11 @@ internal sealed class RabbitMqServer : IAsyncDisposable
     private string Data => Path.Combine(_folder, "data");
 
     /// <param name="configuration">Lines of <c>rabbitmq.conf</c>.</param>
-    public static async Task<RabbitMqServer> StartAsync(params string[] configuration)
+    public static Task<RabbitMqServer> StartAsync(params string[] configuration) => StartAsync([], configuration);
+
+    /// <param name="plugins">Names of plugins, e.g. <c>rabbitmq_prometheus</c>.</param>
+    /// <param name="configuration">Lines of <c>rabbitmq.conf</c>.</param>
+    public static async Task<RabbitMqServer> StartAsync(IReadOnlyList<string> plugins, IReadOnlyList<string> configuration)
     {
         if (!File.Exists(Path.Combine(Programs, "rabbitmq-server")))
             throw new InvalidOperationException($"RabbitMQ is missing. Install it: {ServerPackages.Installation}");
@@ -66,7 +70,7 @@ internal sealed class RabbitMqServer : IAsyncDisposable
             Directory.CreateTempSubdirectory("tinymlaas-mq-").FullName, ServerProcess.FreePort(), ServerProcess.FreePort(), ServerProcess.FreePort());
         foreach (var folder in (string[])["data", "log", "generated"])
             Directory.CreateDirectory(Path.Combine(server._folder, folder));
-        await File.WriteAllTextAsync(Path.Combine(server._folder, "enabled_plugins"), "[].\n");
+        await File.WriteAllTextAsync(Path.Combine(server._folder, "enabled_plugins"), $"[{string.Join(',', plugins)}].\n");
         await File.WriteAllLinesAsync(Path.Combine(server._folder, "rabbitmq.conf"), ["disk_free_limit.absolute = 50MB", .. configuration]);
         var mapper = server._environment["ERL_EPMD_PORT"];
         server._mapper = await ServerProcess.StartAsync("/usr/bin/epmd", ["-address", "127.0.0.1", "-port", mapper], server._environment);

@@ -45,7 +45,7 @@ internal sealed class ServicePrograms : IAsyncDisposable
     /// <summary>The processes that were started, by name.</summary>
     public IReadOnlyDictionary<string, ServerProcess> Processes => _processes;
 
-    /// <summary>Where a service listens.</summary>
+    /// <summary>Where a service listens: <c>http://127.0.0.1:PORT</c>.</summary>
     public string Address(string service)
     {
         if (!_ports.TryGetValue(service, out var port))
@@ -67,14 +67,16 @@ internal sealed class ServicePrograms : IAsyncDisposable
     /// <param name="name">A service; or any name for a worker.</param>
     /// <param name="options">More of its environment.</param>
     /// <param name="worker">For a worker that is no service of ours: its assembly and arguments.</param>
-    public async Task StartAsync(string name, IReadOnlyDictionary<string, string>? options = null, IReadOnlyList<string>? worker = null)
+    /// <param name="within">A command that becomes the program that its further arguments name; none: the program itself.</param>
+    public async Task StartAsync(string name, IReadOnlyDictionary<string, string>? options = null, IReadOnlyList<string>? worker = null, IReadOnlyList<string>? within = null)
     {
         var environment = Environment(name);
         foreach (var (option, value) in options ?? new Dictionary<string, string>())
             environment[option] = value;
         if (_processes.Remove(name, out var previous))
             await previous.DisposeAsync();
-        _processes[name] = await ServerProcess.StartAsync("dotnet", worker ?? [Program(name)], environment);
+        string[] command = [.. within ?? [], "dotnet", .. worker ?? [Program(name)]];
+        _processes[name] = await ServerProcess.StartAsync(command[0], command[1..], environment);
         await _processes[name].ListensAsync(new Uri(Address(name)).Port, StartLimit);
     }
 

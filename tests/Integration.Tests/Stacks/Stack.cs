@@ -74,6 +74,17 @@ internal sealed class Stack : IAsyncDisposable
         return _programs.StartAsync(service, options);
     }
 
+    /// <summary>Where a service listens: <c>http://127.0.0.1:PORT</c>.</summary>
+    public string Address(string service) => _programs.Address(service);
+
+    /// <summary>Starts the artifact-store on a disk of its own of so many MiB, which nobody else sees and which is gone with it.</summary>
+    public Task StartStoreOnSmallDiskAsync(int size)
+    {
+        Directory.CreateDirectory(Artifacts);
+        string[] own = Environment.UserName == "root" ? ["--mount"] : ["--user", "--map-root-user", "--mount"];
+        return _programs.StartAsync("artifact-store", within: ["unshare", .. own, "sh", "-c", $"mount -t tmpfs -o size={size}m tmpfs '{Artifacts}' && exec \"$@\"", "sh"]);
+    }
+
     /// <summary>Starts the worker <c>noop</c>, whose steps do nothing, as a process of its own.</summary>
     public Task StartNoOpAsync() => _programs.StartAsync(NoOpModule.Argument, worker: [typeof(NoOpModule).Assembly.Location, NoOpModule.Argument]);
 
