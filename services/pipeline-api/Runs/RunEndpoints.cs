@@ -136,8 +136,11 @@ internal static class RunEndpoints
     {
         if (await FindRowAsync(database, caller.Tenant, id, cancellation) is not { } row)
             return NoRun(id);
-        return await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation)
-            ? await orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, LongPollLimit)
+        if (await IsTakenOnAsync(orchestrator, handOver, row, time, cancellation))
+            return await orchestrator.PassAsync(http, $"v1/runs/{id}/steps/{step}/logs" + http.Request.QueryString, LongPollLimit);
+        // Who reads page by page asks again; a text would end.
+        return AsksForLines(http.Request)
+            ? Results.Json(new StepLogPage { Items = [], Position = 0, Ended = false }, ContractJson.Options)
             : orchestrator.Unavailable("it has not taken the run on yet");
     }
 
@@ -160,6 +163,8 @@ internal static class RunEndpoints
         http.Response.Headers.ContentSecurityPolicy = ReportPage.ContentSecurityPolicy;
         return Results.Content(ReportPage.Render(ReportHeading.OfStep(found.Uses, id, step, found.Seconds, found.Cached), json.RootElement), "text/html; charset=utf-8");
     }
+
+    private static bool AsksForLines(HttpRequest request) => request.GetTypedHeaders().Accept.Any(a => a.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase));
 
     private static bool PrefersPage(HttpRequest request)
     {

@@ -42,9 +42,19 @@ public sealed partial class StepLogTests(ServersInUse use) : IClassFixture<Serve
     }
 
     /// <summary>Waits until so many attempts have said who they are.</summary>
-    private static Task LinesAsync(Stack stack, Guid run, int attempts) => Stack.UntilAsync(
-        async () => (await stack.Http.GetStringAsync($"v1/runs/{run}/steps/1/logs", Stack.Cancellation)).Split('\n').Count(line => line.Contains(" process ", StringComparison.Ordinal)) >= attempts,
-        async () => await stack.Http.GetStringAsync($"v1/runs/{run}/steps/1/logs", Stack.Cancellation) + stack.Outputs());
+    private static Task LinesAsync(Stack stack, Guid run, int attempts)
+    {
+        var log = "";
+        return Stack.UntilAsync(
+            async () =>
+            {
+                // Until the run is taken on, which is 503.
+                using var answer = await stack.Http.GetAsync($"v1/runs/{run}/steps/1/logs", Stack.Cancellation);
+                log = await answer.Content.ReadAsStringAsync(Stack.Cancellation);
+                return answer.IsSuccessStatusCode && log.Split('\n').Count(line => line.Contains(" process ", StringComparison.Ordinal)) >= attempts;
+            },
+            () => Task.FromResult(log + stack.Outputs()));
+    }
 
     [GeneratedRegex("noop/wait 1, attempt [0-9]+,")]
     private static partial Regex Begins();
