@@ -53,6 +53,7 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddSingleton<WorkerPools>();
         builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
+        builder.Services.AddSingleton<StepOffers>();
         builder.Services.AddSingleton<Dispatcher>().AddHostedService(p => p.GetRequiredService<Dispatcher>());
     }
 
@@ -66,7 +67,6 @@ public sealed class OrchestratorModule : ServiceModule
             repository.RegisterQuerySagaRepository<PipelineRun, PipelineRunReadContextFactory>();
         });
         bus.AddConsumer<WorkerAnnouncedConsumer>();
-        bus.AddRequestClient<OfferStep>(RequestTimeout.After(s: 10));
     }
 
     /// <inheritdoc/>

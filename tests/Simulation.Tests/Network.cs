@@ -9,7 +9,7 @@ internal sealed class Network(Simulation simulation)
 {
     private static readonly string[] Telling = ["RunId", "Step", "Fence", "Sequence", "Worker", "Instance", "Verdict", "State"];
 
-    private readonly Dictionary<Guid, Func<object?, Task>> _answers = [];
+    private readonly Dictionary<Guid, Action<object?>> _answers = [];
     private readonly Dictionary<Guid, long> _newest = [];
     private int _ids;
     private long _sent;
@@ -20,23 +20,12 @@ internal sealed class Network(Simulation simulation)
     public void Publish(object message) => Send(new ModelMessage { Content = message });
 
     /// <summary>Sends a request; the answer, or null when none came in time.</summary>
-    public void Ask(object request, TimeSpan within, Action<object?> then) => Send(new ModelMessage
+    public void Ask(object request, TimeSpan within, Action<object?> then)
     {
-        Content = request,
-        Request = Expect(within, answer =>
-        {
-            then(answer);
-            return Task.CompletedTask;
-        }),
-    });
-
-    /// <summary>Waits for an answer to a request with the id that it returns.</summary>
-    public Guid Expect(TimeSpan within, Func<object?, Task> then, Guid? request = null)
-    {
-        var id = request ?? NextId();
+        var id = NextId();
         _answers.Add(id, then);
-        Schedule.After(within, () => _answers.Remove(id, out var waiting) ? waiting(null) : Task.CompletedTask);
-        return id;
+        Schedule.After(within, () => AnswerAsync(id, null));
+        Send(new ModelMessage { Content = request, Request = id });
     }
 
     public void Send(ModelMessage message)
@@ -77,7 +66,7 @@ internal sealed class Network(Simulation simulation)
         switch (message.Content)
         {
             case var answer when message.Destination == ModelBusPort.Answers:
-                return message.Request is { } request && _answers.Remove(request, out var waiting) ? waiting(answer) : Task.CompletedTask;
+                return message.Request is { } request ? AnswerAsync(request, answer) : Task.CompletedTask;
             case StepOffer offer:
                 simulation.Offer(message.Destination!, offer);
                 return Task.CompletedTask;
@@ -104,6 +93,13 @@ internal sealed class Network(Simulation simulation)
     }
 
     public static Guid? RunOf(object message) => (Guid?)message.GetType().GetProperty("RunId")?.GetValue(message);
+
+    private Task AnswerAsync(Guid request, object? answer)
+    {
+        if (_answers.Remove(request, out var waiting))
+            waiting(answer);
+        return Task.CompletedTask;
+    }
 
     private Guid NextId() => new(++_ids, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }

@@ -8,7 +8,6 @@ using Microsoft.Extensions.Hosting;
 using TinyMLaaS.Contracts.Transformers;
 using TinyMLaaS.Orchestrator;
 using TinyMLaaS.Orchestrator.Dispatching;
-using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.ServiceDefaults;
 using TinyMLaaS.Simulation.Tests.Bus;
@@ -27,9 +26,6 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
     private readonly Action<ModelMessage> _send;
     private readonly ModelEndpoint _runs;
     private readonly ModelEndpoint _pools;
-    private readonly Dictionary<Guid, TaskCompletionSource<object>> _asked = [];
-    private TaskCompletionSource _asks = new();
-    private Task? _dispatching;
     private Death _death;
     private int _mayTell;
 
@@ -56,7 +52,6 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
             });
         });
         builder.Services.Replace(ServiceDescriptor.Singleton(_ => ModelBusPort.Bus(_runs!.Sends)));
-        builder.Services.Replace(ServiceDescriptor.Scoped(_ => ModelBusPort.Client<OfferStep>(AskAsync)));
         _services = builder.Services.BuildServiceProvider();
         // It is built, which configures its endpoints, and never started.
         _services.GetRequiredService<IBusControl>();
@@ -86,95 +81,38 @@ internal sealed class OrchestratorProcess : IAsyncDisposable
     }
 
     /// <summary>Handles a message; false when the process died of <paramref name="death"/>, which not every message makes it do.</summary>
-    public async Task<bool> DeliverAsync(ModelMessage message, Death death)
+    public async Task<bool> DeliverAsync(ModelMessage message, Death death) =>
+        // What it could not tell after the commit fails no handler: the rows are there, and the outbox would send them later.
+        await LivesAsync(death, () => (message.Content is WorkerAnnounced ? _pools : _runs).DeliverAsync(message)) && death != Death.BeforeAcknowledging;
+
+    public Task<int> SweepAsync() => _services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
+
+    /// <summary>Lets the dispatcher look; false when the process died of <paramref name="death"/>, which it does when there is something to offer.</summary>
+    public Task<bool> DispatchAsync(Death death) => LivesAsync(death, () => _services.GetRequiredService<Dispatcher>().DispatchAsync(CancellationToken.None));
+
+    public async ValueTask DisposeAsync()
+    {
+        IsDead = true;
+        await _services.DisposeAsync();
+    }
+
+    private async Task<bool> LivesAsync(Death death, Func<Task> act)
     {
         _death = death;
         _mayTell = death switch { Death.BeforeTelling => 0, Death.WhileTelling => 1, _ => int.MaxValue };
         try
         {
-            await (message.Content is WorkerAnnounced ? _pools : _runs).DeliverAsync(message);
+            await act();
         }
         catch (Exception) when (IsDead)
         {
-            return false;
         }
         finally
         {
             _death = Death.None;
             _mayTell = int.MaxValue;
         }
-        // What it could not tell after the commit fails no handler: the rows are there, and the outbox would send them later.
-        return !IsDead && death != Death.BeforeAcknowledging;
-    }
-
-    public Task<int> SweepAsync() => _services.GetRequiredService<Sweeper>().SweepAsync(CancellationToken.None);
-
-    /// <summary>Lets the dispatcher look, unless it is still at it, until it is done or waits for an answer.</summary>
-    public async Task DispatchAsync()
-    {
-        if (_dispatching is not null)
-            return;
-        _asks = new TaskCompletionSource();
-        _dispatching = LookAsync();
-        await SettleAsync();
-    }
-
-    /// <summary>Gives the dispatcher the answer it waits for; null when it has waited long enough.</summary>
-    public async Task AnswerAsync(Guid request, object? answer)
-    {
-        if (IsDead || !_asked.Remove(request, out var waiting))
-            return;
-        _asks = new TaskCompletionSource();
-        if (answer is null)
-            waiting.SetException(new RequestTimeoutException(request.ToString()));
-        else
-            waiting.SetResult(answer);
-        await SettleAsync();
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        IsDead = true;
-        foreach (var waiting in _asked.Values)
-            waiting.SetException(new DiedException());
-        if (_dispatching is not null)
-            await _dispatching;
-        await _services.DisposeAsync();
-    }
-
-    private async Task LookAsync()
-    {
-        try
-        {
-            await _services.GetRequiredService<Dispatcher>().DispatchAsync(CancellationToken.None);
-        }
-        catch (RequestTimeoutException)
-        {
-            // The product logs it and looks again.
-        }
-        catch (Exception) when (IsDead)
-        {
-        }
-    }
-
-    private async Task SettleAsync()
-    {
-        await Task.WhenAny(_dispatching!, _asks.Task);
-        if (!_dispatching!.IsCompleted)
-            return;
-        var ended = _dispatching;
-        _dispatching = null;
-        await ended;
-    }
-
-    private Task<object> AskAsync(object message)
-    {
-        var request = Guid.NewGuid();
-        var answer = new TaskCompletionSource<object>();
-        _asked.Add(request, answer);
-        Tell(new ModelMessage { Content = message, Request = request });
-        _asks.TrySetResult();
-        return answer.Task;
+        return !IsDead;
     }
 
     private void Tell(ModelMessage message)

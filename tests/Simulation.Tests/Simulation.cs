@@ -137,19 +137,10 @@ internal sealed class Simulation : IDisposable
                 return;
             message = passed;
         }
-        var death = Injects(null, 0.03) ? (OrchestratorProcess.Death)Schedule.Random.Next(1, 5) : OrchestratorProcess.Death.None;
+        var death = DeathAtThis();
+        // Not acknowledged: a broker delivers it again.
         if (!await _orchestrator.DeliverAsync(message, death))
-        {
-            Count(death switch
-            {
-                OrchestratorProcess.Death.BeforeCommit => Fault.OrchestratorKilledBeforeCommit,
-                OrchestratorProcess.Death.BeforeTelling => Fault.OrchestratorKilledBeforeTelling,
-                OrchestratorProcess.Death.WhileTelling => Fault.OrchestratorKilledWhileTelling,
-                _ => Fault.OrchestratorKilledBeforeAcknowledging,
-            });
-            // Not acknowledged: a broker delivers it again.
-            await KillAsync(death.ToString(), message);
-        }
+            await DieAsync(death, message);
         if (Network.RunOf(message.Content) is { } run && _database.StateOf(run) is var (state, sequence))
         {
             Witness.Saw(run, state, sequence, message.Content is ResumeRun);
@@ -160,7 +151,7 @@ internal sealed class Simulation : IDisposable
             Note(Network.Describe(message.Content));
         }
         // What changes nothing that the dispatcher looks at wakes it only now and then.
-        if (message.Content is not (Heartbeat or WorkerAnnounced or OfferStep) || Schedule.Chance(0.1))
+        if (message.Content is not (Heartbeat or WorkerAnnounced) || Schedule.Chance(0.1))
             DispatchSoon();
     }
 
@@ -277,19 +268,25 @@ internal sealed class Simulation : IDisposable
 
     private async Task StartAsync()
     {
-        _orchestrator = new OrchestratorProcess(_settings, Schedule.Clock, Receive, _bug?.Interceptors ?? []);
+        _orchestrator = new OrchestratorProcess(_settings, Schedule.Clock, Network.Send, _bug?.Interceptors ?? []);
         await _orchestrator.StartAsync();
         foreach (var message in _queued)
             Schedule.After(Schedule.Between(0.001, 0.2), () => DeliverAsync(message));
         _queued.Clear();
     }
 
-    /// <summary>What the orchestrator sends; of its own requests it hears the answer as long as it lives.</summary>
-    private void Receive(ModelMessage message)
+    private OrchestratorProcess.Death DeathAtThis() => Injects(null, 0.03) ? (OrchestratorProcess.Death)Schedule.Random.Next(1, 5) : OrchestratorProcess.Death.None;
+
+    private Task DieAsync(OrchestratorProcess.Death death, ModelMessage? unacknowledged)
     {
-        if (message is { Content: OfferStep, Request: { } request } && _orchestrator is { } asking)
-            message = message with { Request = Network.Expect(TimeSpan.FromSeconds(10), answer => asking.AnswerAsync(request, answer)) };
-        Network.Send(message);
+        Count(death switch
+        {
+            OrchestratorProcess.Death.BeforeCommit => Fault.OrchestratorKilledBeforeCommit,
+            OrchestratorProcess.Death.BeforeTelling => Fault.OrchestratorKilledBeforeTelling,
+            OrchestratorProcess.Death.WhileTelling => Fault.OrchestratorKilledWhileTelling,
+            _ => Fault.OrchestratorKilledBeforeAcknowledging,
+        });
+        return KillAsync(death.ToString(), unacknowledged);
     }
 
     private async Task KillAsync(string how, ModelMessage? unacknowledged)
@@ -323,8 +320,9 @@ internal sealed class Simulation : IDisposable
     private async Task DispatchAsync()
     {
         _dispatchIsDue = false;
-        if (_orchestrator is not null)
-            await _orchestrator.DispatchAsync();
+        var death = DeathAtThis();
+        if (_orchestrator is not null && !await _orchestrator.DispatchAsync(death))
+            await DieAsync(death, null);
     }
 
     /// <summary>Something breaks that is not a message.</summary>

@@ -13,7 +13,7 @@ namespace TinyMLaaS.Benchmarks.Orchestration;
 internal static class OrchestrationBenchmark
 {
     private const int Steps = 3;
-    private const int WarmUpRuns = 300;
+    private const int WarmUpRuns = 1000;
     private const int Submitters = 8;
     private const double SteadyRunsPerSecond = 5;
     private const int SteadyRuns = 100;

@@ -20,6 +20,9 @@ internal sealed class BusySlots
     /// <summary>One more is taken.</summary>
     public void Take(string worker, string tenant) => _counts[(worker, tenant)] = Of(worker, tenant) + 1;
 
+    /// <summary>One that was taken is not after all.</summary>
+    public void Release(string worker, string tenant) => _counts[(worker, tenant)] = Of(worker, tenant) - 1;
+
     public static async Task<BusySlots> CountAsync(OrchestratorDbContext database, CancellationToken cancellation) => new(await (
         from attempt in database.Attempts.AsNoTracking()
         where attempt.State == AttemptStates.Offered || attempt.State == AttemptStates.Running

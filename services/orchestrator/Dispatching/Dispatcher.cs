@@ -1,4 +1,3 @@
-using MassTransit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -14,14 +13,19 @@ namespace TinyMLaaS.Orchestrator.Dispatching;
 /// Releases waiting steps to their pools against free slots: higher priority first, then the tenant that has the smallest share of the pool's busy slots, among
 /// those with the same share the one that was served least recently, then the older run.
 /// </summary>
-internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools, RunChanges changes, Loops loops, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
+internal sealed class Dispatcher(
+    IServiceScopeFactory scopes, StepOffers offers, WorkerPools pools, RunChanges changes, Loops loops, TimeProvider time, ILogger<Dispatcher> log) : BackgroundService
 {
     /// <summary>Steps of a tenant that are looked at beyond the free slots: some will turn out to have changed.</summary>
     private const int Spare = 8;
 
+    /// <summary>Offers of one transaction at most: it holds their runs locked.</summary>
+    private const int Batch = 64;
+
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
-    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "dispatcher", FallbackPoll);
+    private readonly IdlePause _pause = new(FallbackPoll);
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "dispatcher", IdlePause.LongestOf(FallbackPoll));
 
     // When a tenant was last served by a pool. A help for fairness that may be forgotten: without it the older run goes first.
     private readonly Dictionary<(string Worker, string Tenant), long> _served = [];
@@ -29,18 +33,22 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        var busy = true;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
                 await DispatchAsync(stoppingToken);
+                // The end of a step's pause is nobody's change.
+                busy = busy || await AnyWaitsAsync(stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
                 log.LogError(error, "Dispatching failed; the steps stay pending and are looked at again.");
+                busy = true;
             }
             _loop.Pass();
-            await changes.NextOfAnyAsync(FallbackPoll, time, stoppingToken);
+            busy = await changes.NextOfAnyAsync(_pause.After(busy), time, stoppingToken);
         }
     }
 
@@ -53,7 +61,6 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
         await using var scope = scopes.CreateAsyncScope();
         var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
         var busy = await BusySlots.CountAsync(database, cancellation);
-        var client = scope.ServiceProvider.GetRequiredService<IRequestClient<OfferStep>>();
         var offered = 0;
         foreach (var pool in current.Values)
         {
@@ -64,20 +71,37 @@ internal sealed class Dispatcher(IServiceScopeFactory scopes, WorkerPools pools,
             Forget(pool.Worker, busy, waiting);
             while (free > 0 && waiting.Count > 0)
             {
-                var step = waiting.MinBy(s => (-s.Priority, busy.Of(pool.Worker, s.Tenant), _served.GetValueOrDefault((pool.Worker, s.Tenant)), s.AcceptedAt, s.RunId, s.Position))!;
-                waiting.Remove(step);
-                var answer = await client.GetResponse<OfferStepAnswer>(
-                    new OfferStep { RunId = step.RunId, Step = step.Position, Queue = pool.Queue, Version = pool.VersionFor(step.Uses, step.Version)! }, cancellation);
+                var chosen = Choose(pool, busy, waiting, Math.Min(free, Batch));
+                var made = await offers.MakeAsync(chosen.Keys, cancellation);
                 _loop.Pass();
-                if (!answer.Message.Offered)
-                    continue;
-                _served[(pool.Worker, step.Tenant)] = ++_servings;
-                busy.Take(pool.Worker, step.Tenant);
-                offered++;
-                free--;
+                foreach (var (_, step) in chosen.Where(c => !made.Contains(c.Key)))
+                    busy.Release(pool.Worker, step.Tenant);
+                offered += made.Count;
+                free -= made.Count;
             }
         }
         return offered;
+    }
+
+    private async Task<bool> AnyWaitsAsync(CancellationToken cancellation)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        return await scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>().Steps.AnyAsync(s => s.State == StepStates.Pending && s.ReadyAt != null, cancellation);
+    }
+
+    /// <summary>Takes the next steps out of those that wait, each with a slot, as if all of them were to take it.</summary>
+    private Dictionary<OfferStep, WaitingStep> Choose(WorkerPool pool, BusySlots busy, List<WaitingStep> waiting, int free)
+    {
+        var chosen = new Dictionary<OfferStep, WaitingStep>();
+        while (chosen.Count < free && waiting.Count > 0)
+        {
+            var step = waiting.MinBy(s => (-s.Priority, busy.Of(pool.Worker, s.Tenant), _served.GetValueOrDefault((pool.Worker, s.Tenant)), s.AcceptedAt, s.RunId, s.Position))!;
+            waiting.Remove(step);
+            chosen.Add(new OfferStep(step.RunId, step.Position, pool.Queue, pool.VersionFor(step.Uses, step.Version)!), step);
+            _served[(pool.Worker, step.Tenant)] = ++_servings;
+            busy.Take(pool.Worker, step.Tenant);
+        }
+        return chosen;
     }
 
     /// <summary>The first waiting steps of each tenant that the pool can run; one of a version that nobody here has waits without holding up the others.</summary>

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using TinyMLaaS.Contracts.Pipelines;
+using TinyMLaaS.Orchestrator.Events;
 using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.ServiceDefaults;
@@ -15,14 +16,15 @@ namespace TinyMLaaS.Orchestrator.Dispatching;
 /// Finds what is due: offers, leases, attempts, steps that wait and runs whose time is over. It only says so: whether that still holds when the message arrives is decided there, so it
 /// does no harm to say it twice.
 /// </summary>
-internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<OrchestratorOptions> options, Loops loops, TimeProvider time, ILogger<Sweeper> log)
+internal sealed class Sweeper(
+    IServiceScopeFactory scopes, IBus bus, EventSignals signals, IOptions<OrchestratorOptions> options, Loops loops, TimeProvider time, ILogger<Sweeper> log)
     : BackgroundService, IHostedLifecycleService
 {
     private const int Batch = 1000;
 
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(1);
 
-    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "sweeper", Every);
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "sweeper", IdlePause.LongestOf(Every));
     private IReadOnlyList<WorkerGone> _orphans = [];
 
     /// <summary>Attempts of the process before, read before this process can have any of its own.</summary>
@@ -51,20 +53,35 @@ internal sealed class Sweeper(IServiceScopeFactory scopes, IBus bus, IOptions<Or
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(Every, time);
-        _loop.Pass();
-        while (await timer.WaitForNextTickAsync(stoppingToken))
+        var pause = new IdlePause(Every);
+        var active = true;
+        while (!stoppingToken.IsCancellationRequested)
         {
+            _loop.Pass();
+            // While no run is active only a commit, of this process or of another, can begin what becomes due.
+            var limit = pause.After(active);
+            if (active)
+                await Task.Delay(limit, time, stoppingToken);
+            else
+                await Waiting.ForAsync(signals.Committed.Next, limit, time, stoppingToken);
+            active = true;
             try
             {
-                await SweepAsync(stoppingToken);
+                active = await SweepAsync(stoppingToken) > 0 || await AnyActiveAsync(stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
                 log.LogError(error, "Sweeping failed; what is due stays due.");
             }
-            _loop.Pass();
         }
+    }
+
+    private async Task<bool> AnyActiveAsync(CancellationToken cancellation)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+        return await database.Runs.AnyAsync(r => r.LimitAt != null, cancellation)
+            || await database.Attempts.AnyAsync(a => a.State == AttemptStates.Offered || a.State == AttemptStates.Running, cancellation);
     }
 
     /// <summary>Says what is due now; the number of messages.</summary>

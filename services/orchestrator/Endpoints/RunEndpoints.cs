@@ -30,6 +30,7 @@ internal static class RunEndpoints
         runs.MapGet("/{id:guid}/steps/{step:int}", StepAsync);
         runs.MapGet("/{id:guid}/steps/{step:int}/logs", LogsAsync);
         runs.MapGet("/{id:guid}/steps/{step:int}/report", ReportAsync);
+        routes.MapGet("/v1/run-states", StatesAsync);
     }
 
     private static async Task<IResult> ListAsync(
@@ -64,6 +65,17 @@ internal static class RunEndpoints
             Runs = [.. found.Take(size).Select(r => RunResources.Of(r, waiting))],
             NextPageToken = found.Count > size ? PageToken.Write(found[size - 1]) : null,
         });
+    }
+
+    /// <summary>The states of the named runs, without those that are not here.</summary>
+    private static async Task<IResult> StatesAsync(HttpRequest request, OrchestratorDbContext database, Guid[] run, CancellationToken cancellation)
+    {
+        if (TenantOf(request) is not { } tenant)
+            return NoTenant();
+        if (run.Length > MaxPageSize)
+            return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", $"The states of {run.Length} runs were asked for. Ask for at most {MaxPageSize} at once.");
+        var states = await database.Runs.Where(r => run.Contains(r.CorrelationId) && r.Tenant == tenant).Select(r => new { r.CorrelationId, r.CurrentState }).ToListAsync(cancellation);
+        return Results.Ok(states.ToDictionary(r => r.CorrelationId, r => r.CurrentState.ToLowerInvariant()));
     }
 
     private static async Task<IResult> GetAsync(

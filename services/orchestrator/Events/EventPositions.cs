@@ -14,12 +14,17 @@ namespace TinyMLaaS.Orchestrator.Events;
 /// at a time, and become visible in their order and without a gap: who has read up to a position has read all before it.
 /// </summary>
 internal sealed class EventPositions(
-    IServiceScopeFactory scopes, WriteTransactions<OrchestratorDbContext> transactions, EventSignals signals, Loops loops, TimeProvider time, ILogger<EventPositions> log) : BackgroundService
+    IServiceScopeFactory scopes, WriteTransactions<OrchestratorDbContext> transactions, EventSignals signals, EventReaders readers, Loops loops, TimeProvider time,
+    ILogger<EventPositions> log) : BackgroundService
 {
     private const int Batch = 1000;
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
-    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "event-positions", FallbackPoll);
+    /// <summary>What is committed soon after shares the next transaction.</summary>
+    private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(25);
+
+    private readonly IdlePause _pause = new(FallbackPoll);
+    private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "event-positions", IdlePause.LongestOf(FallbackPoll));
     private long _known = -1;
 
     /// <summary>Gives positions to what is committed now; how many were given.</summary>
@@ -48,11 +53,17 @@ internal sealed class EventPositions(
     {
         while (!stoppingToken.IsCancellationRequested)
         {
-            var committed = signals.Committed.Next;
+            var (committed, known, busy) = (signals.Committed.Next, _known, true);
             try
             {
-                while (await AssignAsync(stoppingToken) == Batch)
+                int given;
+                while ((given = await AssignAsync(stoppingToken)) == Batch)
                     _loop.Pass();
+                // By the machine's clock: nothing but the size of a transaction depends on it.
+                if (given > 0)
+                    await Task.Delay(Gather, TimeProvider.System, stoppingToken);
+                // Readers here wait for what is committed anywhere.
+                busy = _known != known || readers.Any;
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
@@ -61,7 +72,7 @@ internal sealed class EventPositions(
                 committed = Task.Delay(FallbackPoll, time, stoppingToken);
             }
             _loop.Pass();
-            await Waiting.ForAsync(committed, FallbackPoll, time, stoppingToken);
+            await Waiting.ForAsync(committed, _pause.After(busy), time, stoppingToken);
         }
     }
 

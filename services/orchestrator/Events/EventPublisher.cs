@@ -22,11 +22,15 @@ internal sealed class EventPublisher(
 {
     private const int Batch = 100;
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
+    private readonly IdlePause _pause = new(FallbackPoll);
+
+    /// <summary>What gets its position soon after shares the next transaction.</summary>
+    private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(25);
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ConfirmLimit = TimeSpan.FromSeconds(10);
 
     // A broker that has lost everything is given its time.
-    private readonly Loop? _loop = broker is null ? null : loops.Add(OrchestratorModule.ServiceName, "event-publisher", FallbackPoll + TimeSpan.FromSeconds(options.Value.RepublishAfterSeconds));
+    private readonly Loop? _loop = broker is null ? null : loops.Add(OrchestratorModule.ServiceName, "event-publisher", IdlePause.LongestOf(FallbackPoll) + TimeSpan.FromSeconds(options.Value.RepublishAfterSeconds));
     private IConnection? _connection;
     private IChannel? _channel;
     private bool _failing;
@@ -37,11 +41,16 @@ internal sealed class EventPublisher(
             return;
         while (!stoppingToken.IsCancellationRequested)
         {
-            var positioned = signals.Positioned.Next;
+            var (positioned, busy) = (signals.Positioned.Next, true);
             try
             {
-                while (await PublishAsync(stoppingToken) == Batch)
+                int published;
+                while ((published = await PublishAsync(stoppingToken)) == Batch)
                     _loop?.Pass();
+                // By the machine's clock: nothing but the size of a transaction depends on it.
+                busy = published > 0;
+                if (busy)
+                    await Task.Delay(Gather, TimeProvider.System, stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
             {
@@ -52,7 +61,7 @@ internal sealed class EventPublisher(
                 positioned = Task.Delay(Pause, time, stoppingToken);
             }
             _loop?.Pass();
-            await Waiting.ForAsync(positioned, FallbackPoll, time, stoppingToken);
+            await Waiting.ForAsync(positioned, _pause.After(busy), time, stoppingToken);
         }
     }
 

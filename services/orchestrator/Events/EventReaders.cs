@@ -17,6 +17,9 @@ internal sealed class EventReaders(IOptions<OrchestratorOptions> options) : IDis
     /// <summary>Streams and long polls that may be open at once.</summary>
     public int Seats => options.Value.MaxEventReaders;
 
+    /// <summary>True while somebody waits for events.</summary>
+    public bool Any => Volatile.Read(ref _taken) > 0;
+
     /// <summary>A seat until it is disposed; null when there is none.</summary>
     public IDisposable? TryEnter()
     {

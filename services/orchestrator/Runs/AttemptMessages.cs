@@ -1,28 +1,5 @@
 namespace TinyMLaaS.Orchestrator.Runs;
 
-/// <summary>From the dispatcher: a slot of the step's pool is free, offer the step. Answered with <see cref="OfferStepAnswer"/>.</summary>
-public sealed record OfferStep
-{
-    /// <summary>The run.</summary>
-    public required Guid RunId { get; init; }
-
-    /// <summary>Position of the step.</summary>
-    public required int Step { get; init; }
-
-    /// <summary>The pool's queue.</summary>
-    public required string Queue { get; init; }
-
-    /// <summary>The version of the step's transformer that the pool has.</summary>
-    public required string Version { get; init; }
-}
-
-/// <summary>Whether the step takes the slot.</summary>
-public sealed record OfferStepAnswer
-{
-    /// <summary>False when the step was no longer pending or came from the cache.</summary>
-    public required bool Offered { get; init; }
-}
-
 /// <summary>From the sweeper: nobody claimed an offer in time.</summary>
 public sealed record OfferExpired
 {

@@ -23,7 +23,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
         During(Accepted,
             When(SubmitRun).If(c => c.Message.Cancelled, unwanted => unwanted.EndUnwanted(this)).AnswerAccepted().Tell(),
-            When(OfferStep).Offer().Settle(this).Tell(),
             When(ClaimAttempt).Claim().If(c => c.Saga.StartedAt is not null, started => started.TransitionTo(Running)).Tell(),
             When(Heartbeat).Beat().Tell(),
             When(CompleteAttempt).Complete().ServeFromCache().Settle(this).Tell(),
@@ -39,7 +38,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
         During(Running,
             When(SubmitRun).If(c => c.Message.Cancelled, unwanted => unwanted.EndUnwanted(this)).AnswerAccepted().Tell(),
-            When(OfferStep).Offer().Settle(this).Tell(),
             When(ClaimAttempt).Claim().Tell(),
             When(Heartbeat).Beat().Tell(),
             When(CompleteAttempt).Complete().ServeFromCache().Settle(this).Tell(),
@@ -55,7 +53,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
         During(Cancelling,
             When(SubmitRun).AnswerAccepted(),
-            When(OfferStep).DeclineOffer(),
             When(ClaimAttempt).RefuseClaim(),
             When(Heartbeat).BeatWhileCancelling().Tell(),
             When(CompleteAttempt).StopCompleted().EndCancelling(this).Tell(),
@@ -73,7 +70,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
         {
             During(terminal,
                 When(SubmitRun).AnswerAccepted(),
-                When(OfferStep).DeclineOffer(),
                 When(ClaimAttempt).RefuseClaim(),
                 When(Heartbeat).BeatAfterEnd(),
                 When(CompleteAttempt).AnswerCompleteAfterEnd(),
@@ -108,8 +104,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
 
     public Event<SubmitRun> SubmitRun { get; } = null!;
 
-    public Event<OfferStep> OfferStep { get; } = null!;
-
     public Event<ClaimAttempt> ClaimAttempt { get; } = null!;
 
     public Event<Heartbeat> Heartbeat { get; } = null!;
@@ -142,7 +136,6 @@ internal sealed class PipelineRunStateMachine : MassTransitStateMachine<Pipeline
             e.InsertOnInitial = true;
             e.SetSagaFactory(c => PipelineRun.From(c.Message));
         });
-        Event(() => OfferStep, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(new OfferStepAnswer { Offered = false }))); });
         Event(() => ClaimAttempt, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.UnknownRun(c.Message.RunId)))); });
         Event(() => Heartbeat, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(new HeartbeatReply { Verdict = HeartbeatVerdicts.Lost }))); });
         Event(() => CompleteAttempt, e => { e.CorrelateById(c => c.Message.RunId); e.OnMissingInstance(m => m.ExecuteAsync(c => c.RespondAsync(SideEffects.UnknownRun(c.Message.RunId)))); });

@@ -32,22 +32,28 @@ internal static class SideEffects
 
     /// <summary>Completes every waiting step whose result is known, and those that become ready by it.</summary>
     public static EventActivityBinder<PipelineRun, T> ServeFromCache<T>(this EventActivityBinder<PipelineRun, T> binder) where T : class =>
-        binder.ThenAsync(c => ServeFromCacheAsync(c, c.Saga));
+        binder.ThenAsync(c => ServeFromCacheAsync(Database(c), c.Saga, Settings(c), c.CancellationToken));
 
-    public static EventActivityBinder<PipelineRun, OfferStep> Offer(this EventActivityBinder<PipelineRun, OfferStep> binder) =>
-        binder.ThenAsync(async c =>
+    /// <summary>
+    /// Offers a step of a run that the transaction has locked; true when it takes the slot. No message asks for it: the dispatcher is in this process, and many offers are one transaction.
+    /// </summary>
+    public static async Task<bool> OfferAsync(OrchestratorDbContext database, PipelineRun run, OfferStep offer, OrchestratorOptions options, CancellationToken cancellation)
+    {
+        if (run.CurrentState is not (nameof(PipelineRunStateMachine.Accepted) or nameof(PipelineRunStateMachine.Running)))
+            return false;
+        // The version of an evaluation is known from here on only, so this is its first chance to come from the cache.
+        if (run.Step(offer.Step) is { IsEvaluation: true, State: StepStates.Pending } evaluation)
         {
-            // The version of an evaluation is known from here on only, so this is its first chance to come from the cache.
-            if (c.Saga.Step(c.Message.Step) is { IsEvaluation: true, State: StepStates.Pending } evaluation)
+            evaluation.Version = offer.Version;
+            await ServeFromCacheAsync(database, run, options, cancellation);
+            if (run.IsComplete)
             {
-                evaluation.Version = c.Message.Version;
-                await ServeFromCacheAsync(c, c.Saga);
+                run.EndSucceeded(database.Now);
+                run.CurrentState = nameof(PipelineRunStateMachine.Succeeded);
             }
-            await Answer(c, new OfferStepAnswer { Offered = c.Saga.Offer(c.Message, Now(c), Settings(c)) });
-        });
-
-    public static EventActivityBinder<PipelineRun, OfferStep> DeclineOffer(this EventActivityBinder<PipelineRun, OfferStep> binder) =>
-        binder.ThenAsync(c => Answer(c, new OfferStepAnswer { Offered = false }));
+        }
+        return run.Offer(offer, database.Now, options);
+    }
 
     public static EventActivityBinder<PipelineRun, ClaimAttempt> Claim(this EventActivityBinder<PipelineRun, ClaimAttempt> binder) =>
         binder.ThenAsync(c => Answer(c, Owned(c, c.Message.Tenant) ? c.Saga.Claim(c.Message, Now(c), Settings(c)) : UnknownRun(c.Message.RunId)));
@@ -208,21 +214,23 @@ internal static class SideEffects
     public static EventActivityBinder<PipelineRun, T> Tell<T>(this EventActivityBinder<PipelineRun, T> binder) where T : class =>
         binder.ThenAsync(async c =>
         {
-            foreach (var (message, queue) in c.Saga.Outgoing)
-            {
-                if (queue is null)
-                {
-                    await c.Publish(message, message.GetType());
-                }
-                else
-                {
-                    // An exchange without a queue drops the offer, and the sweeper makes it again; sending to a queue would declare one nobody reads.
-                    var endpoint = await c.GetSendEndpoint(new Uri($"exchange:{queue}"));
-                    await endpoint.Send(message, message.GetType());
-                }
-            }
+            foreach (var message in c.Saga.Outgoing)
+                await TellAsync(c, c, message);
             c.Saga.Outgoing.Clear();
         });
+
+    /// <summary>Sends or publishes a message.</summary>
+    public static async Task TellAsync(ISendEndpointProvider sends, IPublishEndpoint publishes, Outgoing outgoing)
+    {
+        if (outgoing.Queue is null)
+        {
+            await publishes.Publish(outgoing.Message, outgoing.Message.GetType());
+            return;
+        }
+        // An exchange without a queue drops the offer, and the sweeper makes it again; sending to a queue would declare one nobody reads.
+        var endpoint = await sends.GetSendEndpoint(new Uri($"exchange:{outgoing.Queue}"));
+        await endpoint.Send(outgoing.Message, outgoing.Message.GetType());
+    }
 
     private static Task AnswerResumed(BehaviorContext<PipelineRun, ResumeRun> c) => Answer(c, new ResumeRunAccepted { RunId = c.Saga.CorrelationId, State = c.Saga.PublicState });
 
@@ -249,7 +257,7 @@ internal static class SideEffects
     private static Task Answer(ConsumeContext c, object answer) =>
         c.ResponseAddress is null ? Task.CompletedTask : c.RespondAsync(answer, answer.GetType());
 
-    private static async Task ServeFromCacheAsync(PipeContext c, PipelineRun run)
+    private static async Task ServeFromCacheAsync(OrchestratorDbContext database, PipelineRun run, OrchestratorOptions options, CancellationToken cancellation)
     {
         if (!run.Submission.Cache)
         {
@@ -257,21 +265,20 @@ internal static class SideEffects
                 step.CacheMiss = new CacheMiss { Reason = CacheMissReasons.Off };
             return;
         }
-        var database = Database(c);
         var missed = new HashSet<int>();
         while (run.Waiting.FirstOrDefault(s => s.Version is not null && !missed.Contains(s.Position)) is { } step)
         {
             var offer = run.DescribeOffer(step, step.Version!);
             var entry = StepCacheKey.Of(offer) is { } key
-                ? await database.StepCache.AsNoTracking().SingleOrDefaultAsync(e => e.Key == key, c.CancellationToken)
+                ? await database.StepCache.AsNoTracking().SingleOrDefaultAsync(e => e.Key == key, cancellation)
                 : null;
             if (entry is not null)
             {
-                run.CompleteFromCache(step, entry, Now(c), Settings(c));
+                run.CompleteFromCache(step, entry, database.Now, options);
                 continue;
             }
             missed.Add(step.Position);
-            step.CacheMiss ??= await WhyMissedAsync(database, offer, c.CancellationToken);
+            step.CacheMiss ??= await WhyMissedAsync(database, offer, cancellation);
         }
     }
 

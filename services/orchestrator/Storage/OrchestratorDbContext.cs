@@ -68,6 +68,44 @@ internal class OrchestratorDbContext : ServiceDbContext
         return found.Run;
     }
 
+    /// <summary>
+    /// Those of the runs that nobody else is about to change, for the transaction to change; the others are looked at again when whoever has them is done.
+    /// </summary>
+    public async Task<IReadOnlyList<PipelineRun>> LoadFreeForUpdateAsync(Guid[] runs, TimeProvider time, CancellationToken cancellation)
+    {
+        if (!Database.IsNpgsql())
+        {
+            Now = time.GetUtcNow();
+            return await WholeRuns.Where(r => runs.Contains(r.CorrelationId)).ToListAsync(cancellation);
+        }
+        var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = ANY ({runs}) FOR UPDATE SKIP LOCKED""").ToListAsync(cancellation);
+        await ReadClockAsync(time, cancellation);
+        var found = locked.ConvertAll(r => r.CorrelationId);
+        await Steps.Where(s => found.Contains(s.RunId)).Include(s => s.Attempts).AsSingleQuery().LoadAsync(cancellation);
+        return locked;
+    }
+
+    /// <summary>Saves what has changed; a run of which anything has changed is of another version then.</summary>
+    public async Task SaveRunsAsync(CancellationToken cancellation)
+    {
+        // Once: rows and their snapshots are compared property by property.
+        ChangeTracker.AutoDetectChangesEnabled = false;
+        ChangeTracker.DetectChanges();
+        var changed = ChangeTracker.Entries().Where(e => e.State != EntityState.Unchanged).Select(e => e.Entity switch
+        {
+            PipelineRun run => run.CorrelationId,
+            RunStep step => step.RunId,
+            StepAttempt attempt => attempt.RunId,
+            RunEvent entry => entry.RunId,
+            StepLogLine line => line.RunId,
+            // An answer alone is no change of the run.
+            _ => Guid.Empty,
+        }).ToHashSet();
+        foreach (var run in ChangeTracker.Entries<PipelineRun>().Where(r => changed.Contains(r.Entity.CorrelationId)))
+            run.Property(r => r.Version).CurrentValue++;
+        await SaveChangesAsync(cancellation);
+    }
+
     /// <summary>Sets <see cref="Now"/>, and returns it.</summary>
     public async Task<DateTimeOffset> ReadClockAsync(TimeProvider time, CancellationToken cancellation)
     {

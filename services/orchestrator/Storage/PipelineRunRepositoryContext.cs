@@ -59,16 +59,7 @@ internal sealed class PipelineRunRepositoryContext<T>(
         await database.SaveChangesAsync(CancellationToken);
     }
 
-    public async Task Update(SagaConsumeContext<PipelineRun> context)
-    {
-        // Once: rows and their snapshots are compared property by property.
-        database.ChangeTracker.AutoDetectChangesEnabled = false;
-        database.ChangeTracker.DetectChanges();
-        // An answer alone is no change of the run.
-        if (database.ChangeTracker.Entries().Any(e => e.State != EntityState.Unchanged && e.Metadata.ClrType.Assembly == typeof(PipelineRun).Assembly))
-            database.Entry(context.Saga).Property(r => r.Version).CurrentValue++;
-        await database.SaveChangesAsync(CancellationToken);
-    }
+    public Task Update(SagaConsumeContext<PipelineRun> context) => database.SaveRunsAsync(CancellationToken);
 
     public async Task Delete(SagaConsumeContext<PipelineRun> context)
     {

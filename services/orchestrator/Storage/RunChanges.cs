@@ -11,17 +11,19 @@ internal sealed class RunChanges : IDisposable
     /// <summary>Completes at the next change of the run. Ask for it before looking at the rows, so that no change falls between.</summary>
     public Task Next(Guid run) => _waiting.GetOrAdd(run, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Waits for a change of any run, for at most <paramref name="limit"/>.</summary>
-    public async Task NextOfAnyAsync(TimeSpan limit, TimeProvider time, CancellationToken cancellation)
+    /// <summary>Waits for a change of any run, for at most <paramref name="limit"/>; true when there was one.</summary>
+    public async Task<bool> NextOfAnyAsync(TimeSpan limit, TimeProvider time, CancellationToken cancellation)
     {
         using var timeout = new CancellationTokenSource(limit, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellation);
         try
         {
             await _any.WaitAsync(either.Token);
+            return true;
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
+            return false;
         }
     }
 

@@ -53,6 +53,7 @@ internal sealed class OutboxContextFactory<TContext>(
                 // Nothing is lost: the rows are committed.
                 log.LogWarning(error, "Messages of {Type} {MessageId} could not leave yet; they are swept.", typeof(T).Name, message);
                 outbox.LeaveToSweeper();
+                delivery.Wake();
             }
             delivery.Forget(outbox.Delivered);
         }

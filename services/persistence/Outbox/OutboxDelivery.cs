@@ -43,7 +43,7 @@ internal sealed class OutboxDelivery<TContext>(
     private readonly ConcurrentQueue<Guid> _left = new();
     private readonly SemaphoreSlim _wake = new(0, 1);
     private readonly SemaphoreSlim _anyLeft = new(0, 1);
-    private readonly Loop _loop = loops.Add(ServiceOf(scopes), "outbox", Every);
+    private readonly Loop _loop = loops.Add(ServiceOf(scopes), "outbox", IdlePause.LongestOf(Every));
     private long? _cleaned;
 
     /// <summary>Something is due.</summary>
@@ -146,13 +146,15 @@ internal sealed class OutboxDelivery<TContext>(
 
     private async Task SweepAlwaysAsync(CancellationToken stoppingToken)
     {
+        var pause = new IdlePause(Every);
+        var busy = true;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
                 // What has left must not look due, however long ago it left by the clock.
                 await RemoveAsync(stoppingToken);
-                await SweepAsync(stoppingToken);
+                busy = await SweepAsync(stoppingToken) > 0 || busy;
                 await CleanAsync(stoppingToken);
             }
             catch (Exception error) when (!stoppingToken.IsCancellationRequested)
@@ -166,7 +168,7 @@ internal sealed class OutboxDelivery<TContext>(
                 return;
             }
             _loop.Pass();
-            await WaitAsync(stoppingToken);
+            busy = await WaitAsync(pause.After(busy), stoppingToken);
         }
     }
 
@@ -225,17 +227,19 @@ internal sealed class OutboxDelivery<TContext>(
         _cleaned = time.GetTimestamp();
     }
 
-    private async Task WaitAsync(CancellationToken cancellation)
+    private async Task<bool> WaitAsync(TimeSpan most, CancellationToken cancellation)
     {
-        using var timeout = new CancellationTokenSource(Every, time);
+        using var timeout = new CancellationTokenSource(most, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellation);
         try
         {
             await _wake.WaitAsync(either.Token);
+            return true;
         }
         catch (OperationCanceledException)
         {
             // Time to look, or the end.
+            return false;
         }
     }
 

@@ -28,11 +28,13 @@ internal sealed class HandOver(
     /// <summary>Where runs are taken on.</summary>
     public static readonly Uri Runs = new("exchange:v1.orchestrator.runs");
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ForgetEvery = TimeSpan.FromMinutes(10);
 
     // When each was last seen on its way by this process: one that has just left is not sent again at once.
     private readonly ConcurrentDictionary<Guid, long> _sent = new();
-    private readonly TimeSpan _period = options.Value.HandOverEvery;
-    private readonly Loop _loop = loops.Add(PipelineApiModule.ServiceName, "hand-over", options.Value.HandOverEvery);
+    private readonly IdlePause _pause = new(options.Value.HandOverEvery);
+    private readonly Loop _loop = loops.Add(PipelineApiModule.ServiceName, "hand-over", IdlePause.LongestOf(options.Value.HandOverEvery));
+    private long? _forgotten;
 
     /// <summary>The message of a run is on its way.</summary>
     public void Note(Guid run) => _sent[run] = time.GetTimestamp();
@@ -75,9 +77,10 @@ internal sealed class HandOver(
         return run;
     }
 
-    /// <summary>One look at all rows.</summary>
-    public async Task SweepAsync(CancellationToken cancellation)
+    /// <summary>One look at all rows; how many there are.</summary>
+    public async Task<int> SweepAsync(CancellationToken cancellation)
     {
+        var seen = 0;
         var after = (AcceptedAt: DateTimeOffset.MinValue, RunId: Guid.Empty);
         while (true)
         {
@@ -88,13 +91,20 @@ internal sealed class HandOver(
             var rows = await database.AcceptedRuns
                 .Where(r => !r.HandedOver && (r.AcceptedAt > after.AcceptedAt || (r.AcceptedAt == after.AcceptedAt && r.RunId.CompareTo(after.RunId) > 0)))
                 .OrderBy(r => r.AcceptedAt).ThenBy(r => r.RunId).Take(Batch).ToListAsync(cancellation);
+            seen += rows.Count;
+            var known = new Dictionary<Guid, string>();
+            foreach (var tenant in rows.GroupBy(r => r.Tenant, r => r.RunId))
+            {
+                foreach (var (run, state) in await orchestrator.StatesAsync(tenant.Key, [.. tenant], cancellation))
+                    known[run] = state;
+            }
             foreach (var row in rows)
             {
                 _loop.Pass();
                 var run = row.Read();
                 var message = AcceptedRunRow.MessageOf(run);
                 // One that is to be cancelled has arrived once it is seen to end.
-                if (await orchestrator.FindAsync(row.Tenant, row.RunId, cancellation) is { } known && (!run.Cancelled || known.State == RunStates.Cancelling || RunStates.IsTerminal(known.State)))
+                if (known.TryGetValue(row.RunId, out var state) && (!run.Cancelled || state == RunStates.Cancelling || RunStates.IsTerminal(state)))
                 {
                     row.HandedOver = true;
                     _sent.TryRemove(row.RunId, out _);
@@ -113,7 +123,7 @@ internal sealed class HandOver(
             await database.SaveChangesAsync(cancellation);
             outbox.Committed();
             if (rows.Count < Batch)
-                return;
+                return seen;
             after = (rows[^1].AcceptedAt, rows[^1].RunId);
         }
     }
@@ -122,10 +132,11 @@ internal sealed class HandOver(
     {
         while (!stoppingToken.IsCancellationRequested)
         {
+            var busy = true;
             try
             {
                 await ForgetKeysAsync(stoppingToken);
-                await SweepAsync(stoppingToken);
+                busy = await SweepAsync(stoppingToken) > 0;
             }
             catch (ServiceUnavailableException e)
             {
@@ -139,7 +150,7 @@ internal sealed class HandOver(
             _loop.Pass();
             try
             {
-                await Task.Delay(_period, time, stoppingToken);
+                await Task.Delay(_pause.After(busy), time, stoppingToken);
             }
             catch (OperationCanceledException)
             {
@@ -150,8 +161,11 @@ internal sealed class HandOver(
 
     private async Task ForgetKeysAsync(CancellationToken cancellation)
     {
+        if (_forgotten is { } last && time.GetElapsedTime(last) < ForgetEvery)
+            return;
         var oldest = time.GetUtcNow() - RunAcceptance.KeysKept;
         await using var scope = scopes.CreateAsyncScope();
         await scope.ServiceProvider.GetRequiredService<PipelineApiDbContext>().IdempotencyKeys.Where(k => k.CreatedAt < oldest).ExecuteDeleteAsync(cancellation);
+        _forgotten = time.GetTimestamp();
     }
 }

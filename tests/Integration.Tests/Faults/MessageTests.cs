@@ -15,7 +15,8 @@ public sealed class MessageTests(FaultServers servers) : IClassFixture<FaultServ
     [Fact]
     public async Task Messages_that_come_twice_and_out_of_order_change_nothing()
     {
-        await using var faulty = await servers.StackAsync();
+        // An offer that a slow machine lets expire is made again, as another attempt.
+        await using var faulty = await servers.StackAsync(environment: new Dictionary<string, string> { ["Orchestrator__OfferSeconds"] = "60" });
         var stack = faulty.Stack;
         await stack.StartWorkersAsync(new TestWorkerModule("tests", TestTransformer.Append("tests/a", "+a"), TestTransformer.Append("tests/b", "+b")));
         await stack.ReadyAsync();
@@ -53,9 +54,9 @@ public sealed class MessageTests(FaultServers servers) : IClassFixture<FaultServ
         await channel.CloseAsync(Stack.Cancellation);
 
         Assert.All(ended, run => Assert.Equal((RunStates.Succeeded, 1, 1), (run.State, run.Steps[0].Attempts.Count, run.Steps[1].Attempts.Count)));
-        // Of each run: submission, and offer, claim and completion of two steps.
-        Assert.InRange(kept.Count, 10 * 7, int.MaxValue);
-        Assert.InRange(repeated, 10 * 7, int.MaxValue);
+        // Of each run: submission, and claim and completion of two steps.
+        Assert.InRange(kept.Count, 10 * 5, int.MaxValue);
+        Assert.InRange(repeated, 10 * 5, int.MaxValue);
         await faulty.HoldAsync(runs);
     }
 

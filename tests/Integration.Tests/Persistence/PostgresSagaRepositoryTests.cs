@@ -1,4 +1,6 @@
+using Microsoft.Extensions.DependencyInjection;
 using TinyMLaaS.Integration.Tests.Servers;
+using TinyMLaaS.Orchestrator.Storage;
 using TinyMLaaS.Services.Tests.Orchestrator;
 
 namespace TinyMLaaS.Integration.Tests.Persistence;
@@ -11,6 +13,25 @@ public sealed class PostgresSagaRepositoryTests(ServersInUse use) : SagaReposito
         """;
 
     private protected override string TakeEvents => "DROP TRIGGER full_disk ON orchestrator.run_events";
+
+    [Fact]
+    public async Task A_run_that_somebody_else_changes_holds_up_no_offer_to_another()
+    {
+        await using var host = await StartAsync();
+        var (held, free) = (Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"));
+        await host.SubmitAsync(held);
+        await host.SubmitAsync(free);
+        await using (var scope = host.Services.CreateAsyncScope())
+        {
+            var database = scope.ServiceProvider.GetRequiredService<OrchestratorDbContext>();
+            await using var transaction = await database.Database.BeginTransactionAsync(TestContext.Current.CancellationToken);
+            Assert.NotNull(await database.LoadForUpdateAsync(held.RunId, host.Time, TestContext.Current.CancellationToken));
+
+            Assert.Equal(free.RunId, Assert.Single(await host.MakeOffersAsync(held.RunId, free.RunId)).RunId);
+        }
+
+        Assert.Equal(held.RunId, Assert.Single(await host.MakeOffersAsync(held.RunId, free.RunId)).RunId);
+    }
 
     private protected override async Task<OrchestratorHost> StartAsync()
     {

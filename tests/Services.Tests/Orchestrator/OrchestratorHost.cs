@@ -54,7 +54,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
     /// <summary>The endpoints of the bus, by queue.</summary>
     public StoppableEndpoints Endpoints => _outside.Endpoints;
 
-    /// <summary>Every event published, in the order of arrival.</summary>
+    /// <summary>Every stop order published, in the order of arrival.</summary>
     public ChannelReader<object> Published => _outside.Published.Reader;
 
     public static async Task<OrchestratorHost> StartAsync(
@@ -113,6 +113,10 @@ internal sealed class OrchestratorHost : IAsyncDisposable
                 return message;
         }
     }
+
+    /// <summary>Offers the first steps of runs as the dispatcher does that has found them; those that take a slot.</summary>
+    public Task<IReadOnlySet<OfferStep>> MakeOffersAsync(params Guid[] runs) =>
+        Services.GetRequiredService<StepOffers>().MakeAsync([.. runs.Select(run => new OfferStep(run, 1, "v1.offer.any.compiler", "1"))], CancellationToken.None);
 
     /// <summary>The next offer to the workers of a kind.</summary>
     public async Task<StepOffer> OfferAsync(string worker = "compiler")
@@ -236,7 +240,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
         Options = System.Text.Json.JsonElement.Parse("{}"),
     };
 
-    /// <summary>The rest of the system: reads offers and events, and brings the clock.</summary>
+    /// <summary>The rest of the system: reads offers and stop orders, and brings the clock.</summary>
     private sealed class Outside(FakeTimeProvider time, Action<IServiceCollection>? services) : ServiceModule
     {
         public Dictionary<string, Channel<StepOffer>> Offers { get; } = new()

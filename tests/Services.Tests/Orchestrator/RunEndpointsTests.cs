@@ -72,6 +72,32 @@ public sealed class RunEndpointsTests : IDisposable
     }
 
     [Fact]
+    public async Task Tells_the_states_of_many_runs_and_of_none_that_is_anothers()
+    {
+        await using var host = await OrchestratorHost.StartAsync(_folder.Path);
+        var (kept, cancelled, other) = (Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse") with { Tenant = "another" });
+        foreach (var run in new[] { kept, cancelled, other })
+            await host.SubmitAsync(run);
+        await host.CancelAsync(cancelled.RunId);
+
+        var states = await host.Http.GetFromJsonAsync<Dictionary<Guid, string>>($"v1/run-states?run={kept.RunId:N}&run={cancelled.RunId}&run={other.RunId}&run={Guid.NewGuid()}", ContractJson.Options, Cancellation);
+
+        Assert.Equal(new Dictionary<Guid, string> { [kept.RunId] = RunStates.Accepted, [cancelled.RunId] = RunStates.Cancelled }, states);
+    }
+
+    [Fact]
+    public async Task Refuses_to_tell_the_states_of_more_runs_than_a_page_has()
+    {
+        await using var host = await OrchestratorHost.StartAsync(_folder.Path);
+
+        using var response = await host.Http.GetAsync($"v1/run-states?{string.Join('&', Enumerable.Range(0, 101).Select(_ => $"run={Guid.NewGuid():N}"))}", Cancellation);
+
+        var problem = await response.Content.ReadFromJsonAsync<Problem>(ContractJson.Options, Cancellation);
+        Assert.Equal((HttpStatusCode.BadRequest, "invalid-request"), (response.StatusCode, problem!.Code));
+        Assert.Contains("101 runs", problem.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Shows_nothing_of_another_tenant_and_nothing_without_one()
     {
         await using var host = await OrchestratorHost.StartAsync(_folder.Path);

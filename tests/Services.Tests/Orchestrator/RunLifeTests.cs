@@ -198,7 +198,7 @@ public sealed class RunLifeTests : IDisposable
             await host.ClaimAsync(offer);
             await host.FailAsync(offer, retryable: true);
             Assert.Equal(host.Time.GetUtcNow() + TimeSpan.FromSeconds(pause), (await host.ReadAsync(run.RunId)).Steps.Single().NotBefore);
-            Assert.False((await host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = run.RunId, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" })).Message.Offered);
+            Assert.Empty(await host.MakeOffersAsync(run.RunId));
             // Nobody has announced itself for that long.
             host.Time.Advance(TimeSpan.FromSeconds(pause));
             await host.AnnounceAsync("compiler", 1, "compiler/fuse");

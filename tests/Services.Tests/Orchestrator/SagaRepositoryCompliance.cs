@@ -138,15 +138,32 @@ public abstract class SagaRepositoryCompliance : IDisposable
         var (run, other) = (Runs.Of("compiler/fuse"), Runs.Of("compiler/fuse"));
         await host.SubmitAsync(run);
         await host.SubmitAsync(other);
-        Task OfferAsync(Guid id) => host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = id, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" });
         await ExecuteAsync(host, RefuseEvents);
 
-        await Assert.ThrowsAsync<RequestFaultException>(() => OfferAsync(run.RunId));
+        await Assert.ThrowsAsync<DbUpdateException>(() => host.MakeOffersAsync(run.RunId));
 
         await ExecuteAsync(host, TakeEvents);
-        await OfferAsync(other.RunId);
+        Assert.Equal(other.RunId, Assert.Single(await host.MakeOffersAsync(other.RunId)).RunId);
         // The first that any worker hears of is the offer that was committed.
         Assert.Equal(other.RunId, (await host.OfferAsync()).RunId);
+    }
+
+    [Fact]
+    public async Task Offers_that_are_made_at_once_are_one_for_each_waiting_step_whoever_makes_them()
+    {
+        await using var host = await StartAsync();
+        var runs = Enumerable.Range(0, 12).Select(_ => Runs.Of("compiler/fuse")).ToList();
+        foreach (var run in runs)
+            await host.SubmitAsync(run);
+        Guid[] all = [.. runs.Select(r => r.RunId)];
+
+        // Two that want the same, in opposite orders: each gets what the other does not have.
+        var made = await Task.WhenAll(Task.Run(() => host.MakeOffersAsync(all)), Task.Run(() => host.MakeOffersAsync([.. all.Reverse()])));
+        var rest = await host.MakeOffersAsync(all);
+
+        Assert.Equal(all.Order(), made.SelectMany(m => m).Concat(rest).Select(o => o.RunId).Order());
+        foreach (var run in all)
+            Assert.Single((await host.ReadAsync(run)).Steps.Single().Attempts);
     }
 
     private static async Task ExecuteAsync(OrchestratorHost host, string sql)

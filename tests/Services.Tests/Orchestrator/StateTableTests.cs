@@ -17,7 +17,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
     private static readonly Dictionary<(string State, string Event), (string Answer, string Then)> Table = new()
     {
         [("Initial", "SubmitRun")] = ("accepted", "Accepted"),
-        [("Initial", "OfferStep")] = ("declined", "Initial"),
         [("Initial", "ClaimAttempt")] = ("unknown-run", "Initial"),
         [("Initial", "Heartbeat")] = ("lost", "Initial"),
         [("Initial", "CompleteAttempt")] = ("unknown-run", "Initial"),
@@ -31,7 +30,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Initial", "CancelRun")] = ("unknown-run", "Initial"),
         [("Initial", "ResumeRun")] = ("unknown-run", "Initial"),
         [("Accepted", "SubmitRun")] = ("accepted", "Accepted"),
-        [("Accepted", "OfferStep")] = ("declined", "Accepted"),
         [("Accepted", "ClaimAttempt")] = ("granted", "Running"),
         [("Accepted", "Heartbeat")] = ("lost", "Accepted"),
         [("Accepted", "CompleteAttempt")] = ("lease-lost", "Accepted"),
@@ -45,7 +43,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Accepted", "CancelRun")] = ("cancelled", "Cancelled"),
         [("Accepted", "ResumeRun")] = ("run-active", "Accepted"),
         [("Running", "SubmitRun")] = ("accepted", "Running"),
-        [("Running", "OfferStep")] = ("declined", "Running"),
         [("Running", "ClaimAttempt")] = ("granted", "Running"),
         [("Running", "Heartbeat")] = ("continue", "Running"),
         [("Running", "CompleteAttempt")] = ("committed", "Succeeded"),
@@ -59,7 +56,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Running", "CancelRun")] = ("cancelling", "Cancelling"),
         [("Running", "ResumeRun")] = ("run-active", "Running"),
         [("Cancelling", "SubmitRun")] = ("accepted", "Cancelling"),
-        [("Cancelling", "OfferStep")] = ("declined", "Cancelling"),
         [("Cancelling", "ClaimAttempt")] = ("run-ended", "Cancelling"),
         [("Cancelling", "Heartbeat")] = ("cancel", "Cancelling"),
         [("Cancelling", "CompleteAttempt")] = ("run-ended", "Cancelled"),
@@ -73,7 +69,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Cancelling", "CancelRun")] = ("cancelling", "Cancelling"),
         [("Cancelling", "ResumeRun")] = ("run-cancelling", "Cancelling"),
         [("Succeeded", "SubmitRun")] = ("accepted", "Succeeded"),
-        [("Succeeded", "OfferStep")] = ("declined", "Succeeded"),
         [("Succeeded", "ClaimAttempt")] = ("run-ended", "Succeeded"),
         [("Succeeded", "Heartbeat")] = ("lost", "Succeeded"),
         [("Succeeded", "CompleteAttempt")] = ("committed", "Succeeded"),
@@ -87,7 +82,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Succeeded", "CancelRun")] = ("succeeded", "Succeeded"),
         [("Succeeded", "ResumeRun")] = ("run-succeeded", "Succeeded"),
         [("Failed", "SubmitRun")] = ("accepted", "Failed"),
-        [("Failed", "OfferStep")] = ("declined", "Failed"),
         [("Failed", "ClaimAttempt")] = ("run-ended", "Failed"),
         [("Failed", "Heartbeat")] = ("lost", "Failed"),
         [("Failed", "CompleteAttempt")] = ("run-ended", "Failed"),
@@ -101,7 +95,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         [("Failed", "CancelRun")] = ("failed", "Failed"),
         [("Failed", "ResumeRun")] = ("running", "Running"),
         [("Cancelled", "SubmitRun")] = ("accepted", "Cancelled"),
-        [("Cancelled", "OfferStep")] = ("declined", "Cancelled"),
         [("Cancelled", "ClaimAttempt")] = ("run-ended", "Cancelled"),
         [("Cancelled", "Heartbeat")] = ("lost", "Cancelled"),
         [("Cancelled", "CompleteAttempt")] = ("run-ended", "Cancelled"),
@@ -221,9 +214,6 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
         {
             case "SubmitRun":
                 return (await host.SubmitAsync(run)).Message.RunId == run.RunId ? "accepted" : "another run";
-            case "OfferStep":
-                var offered = await host.RequestAsync<OfferStep, OfferStepAnswer>(new OfferStep { RunId = run.RunId, Step = 1, Queue = "v1.offer.any.compiler", Version = "1" });
-                return offered.Message.Offered ? "offered" : "declined";
             case "ClaimAttempt":
                 return Word(await host.ClaimAsync(offer));
             case "Heartbeat":
@@ -253,6 +243,26 @@ public sealed class StateTableTests(StateTableTests.Host fixture) : IClassFixtur
             default:
                 throw new InvalidOperationException(@event);
         }
+    }
+
+    /// <summary>Nor does it offer a second time what is offered or runs.</summary>
+    [Theory]
+    [InlineData("Initial")]
+    [InlineData("Accepted")]
+    [InlineData("Running")]
+    [InlineData("Cancelling")]
+    [InlineData("Succeeded")]
+    [InlineData("Failed")]
+    [InlineData("Cancelled")]
+    public async Task Offers_nothing_of_what_the_dispatcher_saw_too_long_ago(string state)
+    {
+        var (run, _) = await BringToAsync(state);
+        var before = await fixture.Running.FindAsync(run.RunId);
+
+        Assert.Empty(await fixture.Running.MakeOffersAsync(run.RunId));
+
+        var after = await fixture.Running.FindAsync(run.RunId);
+        Assert.Equal((before?.Version, before?.Sequence, before?.CurrentState), (after?.Version, after?.Sequence, after?.CurrentState));
     }
 
     public sealed class Host : IAsyncLifetime

@@ -70,6 +70,8 @@ internal sealed class FakeOrchestrator : ServiceModule
     public override void MapEndpoints(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/v1/runs", (HttpRequest request) => Results.Json(new { runs = _runs.Values, query = request.QueryString.Value }, ContractJson.Options));
+        routes.MapGet("/v1/run-states", (Guid[] run, HttpRequest request) => Results.Json(
+            run.Where(id => _runs.TryGetValue(id, out var known) && known.Tenant == request.Headers[ServiceHeaders.Tenant]).ToDictionary(id => id, id => _runs[id].State), ContractJson.Options));
         routes.MapGet("/v1/runs/{id:guid}", (Guid id, HttpContext http) =>
         {
             Tenants.Enqueue(http.Request.Headers["Tiny-Tenant"]);

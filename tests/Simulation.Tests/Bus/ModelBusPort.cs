@@ -10,23 +10,16 @@ internal static class ModelBusPort
     /// <summary>Where answers to requests go; which one it is for, the request's id says.</summary>
     public static readonly Uri Answers = new("model://answers/");
 
-    /// <summary>A bus that publishes.</summary>
+    /// <summary>A bus that publishes and sends.</summary>
     public static IBus Bus(ModelSends sends)
     {
         var publish = new PublishEndpoint(sends);
-        return Port<IBus>.Create((method, arguments) => method.DeclaringType == typeof(IPublishEndpoint) ? method.Invoke(publish, arguments) : null);
-    }
-
-    /// <summary>A client for requests with one kind of answer.</summary>
-    public static IRequestClient<T> Client<T>(Func<object, Task<object>> ask) where T : class => Port<IRequestClient<T>>.Create((method, arguments) =>
-        method.Name == nameof(IRequestClient<T>.GetResponse) && method.GetGenericArguments() is [var answer] && arguments[0] is T message
-            ? typeof(ModelBusPort).GetMethod(nameof(AskAsync), BindingFlags.NonPublic | BindingFlags.Static)!.MakeGenericMethod(answer).Invoke(null, [ask, message])
-            : null);
-
-    private static async Task<Response<T>> AskAsync<T>(Func<object, Task<object>> ask, object message) where T : class
-    {
-        var answer = await ask(message);
-        return Port<Response<T>>.Create((method, _) => method.Name == "get_Message" ? answer : null);
+        return Port<IBus>.Create((method, arguments) => method.DeclaringType switch
+        {
+            var type when type == typeof(IPublishEndpoint) => method.Invoke(publish, arguments),
+            var type when type == typeof(ISendEndpointProvider) && arguments is [Uri address] => sends.GetSendEndpoint(address),
+            _ => null,
+        });
     }
 
 #pragma warning disable CA1852 // DispatchProxy derives from it at run time.

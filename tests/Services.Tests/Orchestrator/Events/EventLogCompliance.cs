@@ -107,8 +107,8 @@ public abstract class EventLogCompliance : IDisposable
     }
 
     private protected static EventPositions Positions(OrchestratorHost host) => new(
-        host.Services.GetRequiredService<IServiceScopeFactory>(), host.Services.GetRequiredService<WriteTransactions<OrchestratorDbContext>>(), new EventSignals(), new Loops(TimeProvider.System), TimeProvider.System,
-        NullLogger<EventPositions>.Instance);
+        host.Services.GetRequiredService<IServiceScopeFactory>(), host.Services.GetRequiredService<WriteTransactions<OrchestratorDbContext>>(), new EventSignals(),
+        host.Services.GetRequiredService<EventReaders>(), new Loops(TimeProvider.System), TimeProvider.System, NullLogger<EventPositions>.Instance);
 
     private protected static async Task<EventPage> ReadAsync(OrchestratorHost host, long after, int size = 100)
     {
