@@ -20,22 +20,26 @@ public sealed class ArtifactStoreClient(HttpClient http)
 
     private const int BufferSize = 81920;
 
+    /// <summary>A transfer that does not move for this long is given up as one whose connection broke off; 2 minutes unless set, since the last bytes wait for the store's disk.</summary>
+    public TimeSpan StallLimit { get; init; } = TimeSpan.FromMinutes(2);
+
     /// <summary>Stores the rest of a stream. The stream is read once, so a failed call cannot be repeated with it.</summary>
     /// <exception cref="ArtifactStoreException">The store refused, or stored other bytes than were sent.</exception>
     /// <exception cref="HttpRequestException">The store cannot be reached, or the connection broke off.</exception>
     public async Task<ArtifactRef> PutAsync(string tenant, string kind, Stream content, CancellationToken cancellation)
     {
+        var attempted = $"store an artifact of kind '{kind}'";
+        using var transfer = new Transfer(attempted, StallLimit, cancellation);
         // Owned here and not by the stream: the content disposes of the stream as soon as it is sent.
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        using var hashing = new HashingStream(content, hash);
+        using var hashing = new HashingStream(content, hash, transfer);
         using var body = new StreamContent(hashing, BufferSize);
         body.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
         using var request = Request(HttpMethod.Post, $"v1/artifacts?kind={Uri.EscapeDataString(kind)}", tenant);
         request.Content = body;
-        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
-        var attempted = $"store an artifact of kind '{kind}'";
+        using var response = await transfer.ReceiveAsync(stop => http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop));
         await ThrowUnlessSuccessAsync(response, attempted, cancellation);
-        var stored = await ReceiveAsync(() => response.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, cancellation), attempted)
+        var stored = await transfer.ReceiveAsync(stop => response.Content.ReadFromJsonAsync<ArtifactRef>(ContractJson.Options, stop))
             ?? throw new ArtifactStoreException("bad-answer", $"The artifact-store answered an upload of kind '{kind}' with an empty document.");
         var sent = Hex(hash.GetHashAndReset());
         if (stored.Digest != sent || stored.Size != hashing.Length)
@@ -61,8 +65,9 @@ public sealed class ArtifactStoreClient(HttpClient http)
     public async Task GetAsync(string tenant, ArtifactRef artifact, Stream destination, CancellationToken cancellation)
     {
         using var request = Request(HttpMethod.Get, Route(artifact.Digest), tenant);
-        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
         var attempted = $"fetch {artifact.Digest}";
+        using var transfer = new Transfer(attempted, StallLimit, cancellation);
+        using var response = await transfer.ReceiveAsync(stop => http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop));
         await ThrowUnlessSuccessAsync(response, attempted, cancellation);
         await using var source = await response.Content.ReadAsStreamAsync(cancellation);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -71,7 +76,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         try
         {
             int read;
-            while ((read = await ReceiveAsync(() => source.ReadAsync(buffer, cancellation).AsTask(), attempted)) > 0)
+            while ((read = await transfer.ReceiveAsync(stop => source.ReadAsync(buffer, stop).AsTask())) > 0)
             {
                 length += read;
                 // Stopping here keeps a store that sends without end from filling the disk.
@@ -165,23 +170,39 @@ public sealed class ArtifactStoreClient(HttpClient http)
         throw new ArtifactStoreException(code, $"Cannot {attempted}: the artifact-store answered {(int)response.StatusCode} {problem?.Detail ?? problem?.Title}".TrimEnd());
     }
 
-    /// <summary>What comes over the wire; an error of the file that it goes to is another thing.</summary>
-    private static async Task<T> ReceiveAsync<T>(Func<Task<T>> receive, string attempted)
-    {
-        try
-        {
-            return await receive();
-        }
-        catch (IOException error)
-        {
-            throw new HttpRequestException($"Cannot {attempted}: the connection to the artifact-store broke off. {error.Message}", error);
-        }
-    }
-
     private static string Hex(byte[] hash) => "sha256:" + Convert.ToHexStringLower(hash);
 
+    /// <summary>What comes over the wire, as long as something does; an error of the file that it goes to is another thing.</summary>
+    private sealed class Transfer(string attempted, TimeSpan stallLimit, CancellationToken cancellation) : IDisposable
+    {
+        private readonly CancellationTokenSource _stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+
+        /// <summary>It moves.</summary>
+        public void Moved() => _stop.CancelAfter(stallLimit);
+
+        /// <exception cref="HttpRequestException">The connection broke off, or nothing has come for the limit.</exception>
+        public async Task<T> ReceiveAsync<T>(Func<CancellationToken, Task<T>> receive)
+        {
+            Moved();
+            try
+            {
+                return await receive(_stop.Token);
+            }
+            catch (IOException error)
+            {
+                throw new HttpRequestException($"Cannot {attempted}: the connection to the artifact-store broke off. {error.Message}", error);
+            }
+            catch (OperationCanceledException error) when (_stop.IsCancellationRequested && !cancellation.IsCancellationRequested)
+            {
+                throw new HttpRequestException($"Cannot {attempted}: nothing moved between here and the artifact-store for {stallLimit.TotalSeconds:0.#} s.", error);
+            }
+        }
+
+        public void Dispose() => _stop.Dispose();
+    }
+
     /// <summary>Hashes what passes through; owns neither the stream below nor the hash.</summary>
-    private sealed class HashingStream(Stream inner, IncrementalHash hash) : Stream
+    private sealed class HashingStream(Stream inner, IncrementalHash hash, Transfer transfer) : Stream
     {
         private long _length;
 
@@ -203,6 +224,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         public override int Read(byte[] buffer, int offset, int count)
         {
             var read = inner.Read(buffer, offset, count);
+            transfer.Moved();
             hash.AppendData(buffer, offset, read);
             _length += read;
             return read;
@@ -211,6 +233,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             var read = await inner.ReadAsync(buffer, cancellationToken);
+            transfer.Moved();
             hash.AppendData(buffer.Span[..read]);
             _length += read;
             return read;

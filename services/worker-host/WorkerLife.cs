@@ -1,13 +1,15 @@
 using MassTransit;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.WorkerHost;
 
 /// <summary>Says that the worker is there, every few seconds and when it leaves.</summary>
-internal sealed class WorkerLife(Worker worker, IBus bus, Loops loops, TimeProvider time) : BackgroundService, IHostedLifecycleService
+internal sealed class WorkerLife(Worker worker, IBus bus, Loops loops, TimeProvider time, ILogger log) : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(3);
 
     private readonly Loop _loop = loops.Add(worker.Name, "announcements", Every);
 
@@ -23,7 +25,17 @@ internal sealed class WorkerLife(Worker worker, IBus bus, Loops loops, TimeProvi
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
         await worker.StopAsync(cancellationToken);
-        await bus.Publish(worker.Announcement(leaving: true), cancellationToken);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(FarewellLimit);
+        try
+        {
+            await bus.Publish(worker.Announcement(leaving: true), limit.Token);
+        }
+        catch (Exception error)
+        {
+            // Its silence says the same, later.
+            log.LogWarning(error, "The broker could not be told that {Worker} leaves.", worker.Instance);
+        }
     }
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;

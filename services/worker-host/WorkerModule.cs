@@ -40,12 +40,13 @@ public abstract class WorkerModule : ServiceModule
     /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
+        ILogger Log(IServiceProvider provider) => provider.GetRequiredService<ILoggerFactory>().CreateLogger($"TinyMLaaS.Worker.{Name}");
         builder.Services.AddOptions<WorkerOptions>().BindConfiguration(WorkerOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         builder.AddServiceClient<ArtifactStoreClient>(ArtifactStoreClient.Service);
         builder.Services.AddKeyedSingleton(Name, (provider, _) =>
         {
             var options = provider.GetRequiredService<IOptions<WorkerOptions>>().Value;
-            var log = provider.GetRequiredService<ILoggerFactory>().CreateLogger($"TinyMLaaS.Worker.{Name}");
+            var log = Log(provider);
             return new Worker(
                 Name,
                 CreateTransformers(),
@@ -57,7 +58,12 @@ public abstract class WorkerModule : ServiceModule
                 provider.GetRequiredService<TimeProvider>(),
                 log);
         });
-        builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(provider.GetRequiredKeyedService<Worker>(Name), provider.GetRequiredService<IBus>(), provider.GetRequiredService<Loops>(), provider.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton<IHostedService>(provider => new WorkerLife(
+            provider.GetRequiredKeyedService<Worker>(Name),
+            provider.GetRequiredService<IBus>(),
+            provider.GetRequiredService<Loops>(),
+            provider.GetRequiredService<TimeProvider>(),
+            Log(provider)));
     }
 
     /// <inheritdoc/>

@@ -30,6 +30,19 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
     }
 
     [Fact]
+    public async Task A_worker_that_is_told_to_stop_while_the_broker_is_away_stops_in_order()
+    {
+        await using var faulty = await servers.StackAsync();
+        await faulty.Stack.StartWorkersAsync(new TestWorkerModule("tests", TestTransformer.Append("tests/a", "+a")));
+        await faulty.Stack.ReadyAsync();
+
+        await servers.Broker.KillAsync();
+        await faulty.Stack.StopWorkersAsync();
+
+        await servers.Broker.StartAgainAsync();
+    }
+
+    [Fact]
     public async Task Connections_that_are_closed_are_made_again()
     {
         await using var faulty = await servers.StackAsync();

@@ -203,6 +203,13 @@ internal sealed class Stack : IAsyncDisposable
     /// <summary>The newest lines of every process.</summary>
     public string Outputs() => _programs.Outputs();
 
+    /// <summary>Stops the workers of this process as their own processes would be, and fails as those would.</summary>
+    public async Task StopWorkersAsync()
+    {
+        foreach (var worker in _workers)
+            await worker.StopAsync(Cancellation);
+    }
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();

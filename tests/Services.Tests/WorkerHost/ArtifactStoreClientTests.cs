@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.ServiceDefaults;
@@ -56,6 +57,48 @@ public sealed class ArtifactStoreClientTests : IDisposable
         Assert.Equal(ArtifactStoreException.DigestMismatch, error.Code);
     }
 
+    /// <summary>It takes connections and requests, and then hangs: before its answer, or in the middle of it.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\nthe ri")]
+    public async Task A_store_that_hangs_is_a_store_that_is_away(string answer)
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        var hanging = Task.Run(async () =>
+        {
+            while (true)
+            {
+                var client = await listener.AcceptTcpClientAsync(over.Token);
+                await client.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(answer), over.Token);
+                over.Token.Register(client.Dispose);
+            }
+        }, Cancellation);
+        using var http = new HttpClient { BaseAddress = new Uri($"http://{listener.LocalEndpoint}"), Timeout = Timeout.InfiniteTimeSpan };
+        var client = new ArtifactStoreClient(http) { StallLimit = TimeSpan.FromMilliseconds(200) };
+        using var stream = new MemoryStream("the right bytes"u8.ToArray());
+
+        var fetch = await Assert.ThrowsAsync<HttpRequestException>(() => client.GetFileAsync("default", Right, _folder["got"], Cancellation));
+        var store = await Assert.ThrowsAsync<HttpRequestException>(() => client.PutAsync("default", ArtifactKinds.Onnx, stream, Cancellation));
+
+        Assert.Contains($"Cannot fetch {Right.Digest}: nothing moved between here and the artifact-store for 0.2 s.", fetch.Message, StringComparison.Ordinal);
+        Assert.Contains("nothing moved", store.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder["got"]));
+        await over.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => hanging);
+    }
+
+    [Fact]
+    public async Task A_transfer_that_moves_may_take_longer_than_the_limit()
+    {
+        using var http = Answering(() => new HttpResponseMessage(HttpStatusCode.OK) { Content = new StreamContent(new SlowStream("the right bytes"u8.ToArray(), TimeSpan.FromSeconds(1.2))) });
+
+        await new ArtifactStoreClient(http) { StallLimit = TimeSpan.FromSeconds(5) }.GetFileAsync("default", Right, _folder["got"], Cancellation);
+
+        Assert.Equal("the right bytes", await File.ReadAllTextAsync(_folder["got"], Cancellation));
+    }
+
     [Fact]
     public async Task What_is_not_there_is_null_to_look_up_and_an_error_to_fetch()
     {
@@ -97,6 +140,16 @@ public sealed class ArtifactStoreClientTests : IDisposable
     }
 
     private static HttpClient Answering(Func<HttpResponseMessage> answer) => new(new Store(answer)) { BaseAddress = new Uri("http://store/") };
+
+    /// <summary>Three bytes at a time.</summary>
+    private sealed class SlowStream(byte[] content, TimeSpan pause) : MemoryStream(content)
+    {
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            await Task.Delay(pause, cancellationToken);
+            return await base.ReadAsync(buffer.Length > 3 ? buffer[..3] : buffer, cancellationToken);
+        }
+    }
 
     private sealed class BreakingStream : MemoryStream
     {
