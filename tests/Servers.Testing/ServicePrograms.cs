@@ -61,29 +61,37 @@ internal sealed class ServicePrograms : IAsyncDisposable
     }
 
     /// <summary>Runs a service's program with arguments, to its end; its output.</summary>
-    public Task<string> RunAsync(string service, params string[] arguments) => ServerProcess.RunAsync("dotnet", [Program(service), .. arguments], Environment(service));
+    public Task<string> RunAsync(string service, params string[] arguments) => RunProgramAsync(service, Program(service), arguments);
+
+    /// <summary>Runs an assembly as a service's program, with its options, to its end; its output.</summary>
+    public Task<string> RunProgramAsync(string service, string assembly, params string[] arguments) => ServerProcess.RunAsync("dotnet", [assembly, .. arguments], Environment(service));
 
     /// <summary>Starts a service, or a worker, that does not run, and waits until it answers.</summary>
-    /// <param name="name">A service; or any name for a worker.</param>
+    /// <param name="name">A service, also a further one of it, e.g. <c>orchestrator-2</c>; or any name for a worker.</param>
     /// <param name="options">More of its environment.</param>
-    /// <param name="worker">For a worker that is no service of ours: its assembly and arguments.</param>
+    /// <param name="program">For a program that is not beside this assembly: its assembly and arguments.</param>
     /// <param name="within">A command that becomes the program that its further arguments name; none: the program itself.</param>
-    public async Task StartAsync(string name, IReadOnlyDictionary<string, string>? options = null, IReadOnlyList<string>? worker = null, IReadOnlyList<string>? within = null)
+    public async Task StartAsync(string name, IReadOnlyDictionary<string, string>? options = null, IReadOnlyList<string>? program = null, IReadOnlyList<string>? within = null)
     {
         var environment = Environment(name);
         foreach (var (option, value) in options ?? new Dictionary<string, string>())
             environment[option] = value;
         if (_processes.Remove(name, out var previous))
             await previous.DisposeAsync();
-        string[] command = [.. within ?? [], "dotnet", .. worker ?? [Program(name)]];
+        string[] command = [.. within ?? [], "dotnet", .. program ?? [Program(name)]];
         _processes[name] = await ServerProcess.StartAsync(command[0], command[1..], environment);
         await _processes[name].ListensAsync(new Uri(Address(name)).Port, StartLimit);
     }
 
     /// <summary>Ends a process as a crash does.</summary>
-    public async Task KillAsync(string name)
+    public Task KillAsync(string name) => EndAsync(name, "KILL");
+
+    /// <summary>Ends a process as an upgrade does: it is told to, and takes its time.</summary>
+    public Task StopAsync(string name) => EndAsync(name, "TERM");
+
+    private async Task EndAsync(string name, string signal)
     {
-        await _processes[name].SignalAsync("KILL");
+        await _processes[name].SignalAsync(signal);
         await _processes[name].EndedAsync();
     }
 
@@ -100,18 +108,22 @@ internal sealed class ServicePrograms : IAsyncDisposable
 
     private static string Tail(string text) => text.Length <= 4000 ? text : text[^4000..];
 
-    private static string Program(string service) => Assemblies.TryGetValue(service, out var assembly)
+    /// <summary>The service of which a name names one instance: <c>orchestrator</c> of <c>orchestrator-2</c>.</summary>
+    private static string ServiceOf(string name) => Assemblies.Keys.FirstOrDefault(s => name.StartsWith($"{s}-", StringComparison.Ordinal) && int.TryParse(name[(s.Length + 1)..], out _)) ?? name;
+
+    private static string Program(string name) => Assemblies.TryGetValue(ServiceOf(name), out var assembly)
         ? Path.Combine(AppContext.BaseDirectory, assembly)
-        : throw new ArgumentOutOfRangeException(nameof(service), service, "There is no program of this name.");
+        : throw new ArgumentOutOfRangeException(nameof(name), name, "There is no program of this name.");
 
     private Dictionary<string, string> Environment(string name)
     {
         var environment = new Dictionary<string, string> { ["Service__Listen"] = Address(name) };
-        if (name != "artifact-store")
+        var service = ServiceOf(name);
+        if (service != "artifact-store")
             environment["Bus__Address"] = _broker;
-        if (name != "artifact-store" && BrokerPasswordFile is { } file)
+        if (service != "artifact-store" && BrokerPasswordFile is { } file)
             environment["Bus__PasswordFile"] = file;
-        switch (name)
+        switch (service)
         {
             case "orchestrator":
                 environment["Orchestrator__Database"] = _database;

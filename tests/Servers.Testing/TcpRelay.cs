@@ -3,19 +3,23 @@ using System.Net.Sockets;
 
 namespace TinyMLaaS.Servers.Testing;
 
-/// <summary>A network between a client and a server on loopback, which can stand still: connections stay, and nothing gets through in either direction until it goes on.</summary>
+/// <summary>
+/// A network between a client and a server on loopback, which can stand still: connections stay, and nothing gets through in either direction until it goes on. With several
+/// servers it shares connections out, and leaves out who does not listen.
+/// </summary>
 internal sealed class TcpRelay : IAsyncDisposable
 {
-    private readonly int _target;
+    private readonly int[] _targets;
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource _end = new();
     private readonly Task _accepting;
     private volatile TaskCompletionSource _open = new();
+    private int _connections;
 
-    /// <param name="target">The server's port.</param>
-    public TcpRelay(int target)
+    /// <param name="targets">The servers' ports.</param>
+    public TcpRelay(params int[] targets)
     {
-        _target = target;
+        _targets = targets;
         _open.SetResult();
         _listener.Start();
         Port = ((IPEndPoint)_listener.LocalEndpoint).Port;
@@ -52,18 +56,39 @@ internal sealed class TcpRelay : IAsyncDisposable
 
     private async Task RelayAsync(TcpClient client)
     {
-        using var server = new TcpClient();
         using (client)
         {
             try
             {
-                await server.ConnectAsync(IPAddress.Loopback, _target, _end.Token);
+                using var server = await ConnectAsync(Interlocked.Increment(ref _connections) & int.MaxValue);
                 // Where one side ends the other has nobody to talk to.
                 await Task.WhenAny(CopyAsync(client.GetStream(), server.GetStream()), CopyAsync(server.GetStream(), client.GetStream()));
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException)
             {
                 // The server is not there, or the relay ends: the client's connection ends with it.
+            }
+        }
+    }
+
+    private async Task<TcpClient> ConnectAsync(int first)
+    {
+        for (var tried = 1; ; tried++)
+        {
+            var server = new TcpClient();
+            try
+            {
+                await server.ConnectAsync(IPAddress.Loopback, _targets[(first + tried) % _targets.Length], _end.Token);
+                return server;
+            }
+            catch (SocketException) when (tried < _targets.Length)
+            {
+                server.Dispose();
+            }
+            catch
+            {
+                server.Dispose();
+                throw;
             }
         }
     }

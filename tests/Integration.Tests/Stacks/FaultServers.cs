@@ -8,7 +8,7 @@ using TinyMLaaS.Servers.Testing;
 namespace TinyMLaaS.Integration.Tests.Stacks;
 
 /// <summary>A broker and a database that a class may break. Each test gets a virtual host and a database of its own on them.</summary>
-public sealed class FaultServers : IAsyncLifetime
+public class FaultServers : IAsyncLifetime
 {
     private int _count;
 
@@ -16,9 +16,11 @@ public sealed class FaultServers : IAsyncLifetime
 
     internal PostgresServer Database { get; private set; } = null!;
 
+    private protected virtual Task<PostgresServer> StartDatabaseAsync() => PostgresServer.StartAsync();
+
     public async ValueTask InitializeAsync()
     {
-        var (broker, database) = (RabbitMqServer.StartAsync(), PostgresServer.StartAsync());
+        var (broker, database) = (RabbitMqServer.StartAsync(), StartDatabaseAsync());
         (Broker, Database) = (await broker, await database);
         var (brokerVersion, databaseVersion) = (await Broker.VersionAsync(), await Database.VersionAsync());
         Console.WriteLine($"{TestContext.Current.TestClass?.TestClassSimpleName}: RabbitMQ {brokerVersion} (process {Broker.Pid}), PostgreSQL {databaseVersion} (process {Database.Pid})");
@@ -30,6 +32,27 @@ public sealed class FaultServers : IAsyncLifetime
     /// <param name="brokerPasswordFile">A file with the password at the broker, in place of that in the address.</param>
     internal async Task<FaultyStack> StackAsync(bool hosted = true, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null)
     {
+        var (host, database) = await PlaceAsync(hosted);
+        var stack = await Stack.StartAsync(Broker.Address(host), Database.ConnectionString(database), "tests", environment: environment, brokerPasswordFile: brokerPasswordFile);
+        return new FaultyStack(stack, this, host == "%2F" ? "/" : host, database);
+    }
+
+    /// <summary>The same before anything of it was migrated or started.</summary>
+    internal async Task<FaultyStack> NotStartedAsync()
+    {
+        var (host, database) = await PlaceAsync(hosted: true);
+        return new FaultyStack(Stack.NotStarted(Broker.Address(host), Database.ConnectionString(database)), this, host, database);
+    }
+
+    public virtual async ValueTask DisposeAsync()
+    {
+        await Broker.DisposeAsync();
+        await Database.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    private async Task<(string Host, string Database)> PlaceAsync(bool hosted)
+    {
         var host = "%2F";
         if (hosted)
         {
@@ -38,15 +61,7 @@ public sealed class FaultServers : IAsyncLifetime
         }
         var database = $"faults_{Interlocked.Increment(ref _count)}";
         await Database.ScalarAsync("postgres", $"CREATE DATABASE {database}");
-        var connection = Database.ConnectionString(database);
-        var stack = await Stack.StartAsync(Broker.Address(host), connection, "tests", environment: environment, brokerPasswordFile: brokerPasswordFile);
-        return new FaultyStack(stack, this, host == "%2F" ? "/" : host, database);
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        await Broker.DisposeAsync();
-        await Database.DisposeAsync();
+        return (host, database);
     }
 }
 
@@ -95,10 +110,16 @@ internal sealed class FaultyStack(Stack stack, FaultServers servers, string virt
 
     public ValueTask DisposeAsync() => stack.DisposeAsync();
 
-    private Task<Stream?> OpenAsync(string tenant, string digest, CancellationToken cancellation)
+    /// <summary>Where the artifact-store keeps an artifact.</summary>
+    public string ArtifactPath(string tenant, string digest)
     {
         var hex = digest["sha256:".Length..];
-        var path = Path.Combine(stack.Artifacts, tenant, "sha256", hex[..2], hex);
+        return Path.Combine(stack.Artifacts, tenant, "sha256", hex[..2], hex);
+    }
+
+    private Task<Stream?> OpenAsync(string tenant, string digest, CancellationToken cancellation)
+    {
+        var path = ArtifactPath(tenant, digest);
         return Task.FromResult<Stream?>(File.Exists(path) ? File.OpenRead(path) : null);
     }
 }

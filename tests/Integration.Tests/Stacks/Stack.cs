@@ -51,27 +51,43 @@ internal sealed class Stack : IAsyncDisposable
         string broker, string database, string expected, string? without = null, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null,
         IReadOnlyDictionary<string, string>? options = null)
     {
-        var stack = new Stack(broker, database, brokerPasswordFile);
+        var stack = NotStarted(broker, database, brokerPasswordFile);
         await stack._programs.MigrateAsync();
         foreach (var service in ServicePrograms.ControlPlane.Where(s => s != without))
             await stack.StartServiceAsync(service, expected, service == "orchestrator" ? environment ?? options : options);
         return stack;
     }
 
+    /// <summary>The same before anything of it was migrated or started.</summary>
+    public static Stack NotStarted(string broker, string database, string? brokerPasswordFile = null) => new(broker, database, brokerPasswordFile);
+
     public ServerProcess Process(string service) => _programs.Processes[service];
 
+    /// <summary>The port that a service listens on, or will.</summary>
+    public int PortOf(string service) => new Uri(_programs.Address(service)).Port;
+
+    /// <summary>Brings the database and the queues of a service to the version of its program, or of another assembly.</summary>
+    public Task MigrateAsync(string service, string? assembly = null) => assembly is null ? _programs.RunAsync(service, "migrate") : _programs.RunProgramAsync(service, assembly, "migrate");
+
+    /// <summary>Runs a verb of a service's program; its output.</summary>
+    public Task<string> RunVerbAsync(string service, string verb, params string[] arguments) => _programs.RunAsync(service, [verb, .. arguments]);
+
     /// <summary>Starts a service that does not run, and waits until it answers.</summary>
-    public Task StartServiceAsync(string service, string expected, IReadOnlyDictionary<string, string>? more = null)
+    /// <param name="service">Its name, or that of a further instance: <c>orchestrator-2</c>.</param>
+    /// <param name="expected">Worker kinds without which pipeline-api is not ready.</param>
+    /// <param name="more">More options.</param>
+    /// <param name="assembly">Another program than that of this version.</param>
+    public Task StartServiceAsync(string service, string expected, IReadOnlyDictionary<string, string>? more = null, string? assembly = null)
     {
-        var options = service switch
+        var options = service.Split('-') switch
         {
-            "orchestrator" => new Dictionary<string, string> { ["Orchestrator__RetrySeconds"] = "0.1", ["Orchestrator__LeaseSeconds"] = "5" },
-            "pipeline-api" => new Dictionary<string, string> { ["PipelineApi__ExpectedWorkers"] = expected },
+            ["orchestrator", ..] => new Dictionary<string, string> { ["Orchestrator__RetrySeconds"] = "0.1", ["Orchestrator__LeaseSeconds"] = "5" },
+            ["pipeline", "api", ..] => new Dictionary<string, string> { ["PipelineApi__ExpectedWorkers"] = expected },
             _ => [],
         };
         foreach (var (name, value) in more ?? new Dictionary<string, string>())
             options[name] = value;
-        return _programs.StartAsync(service, options);
+        return _programs.StartAsync(service, options, assembly is null ? null : [assembly]);
     }
 
     /// <summary>Where a service listens: <c>http://127.0.0.1:PORT</c>.</summary>
@@ -90,6 +106,9 @@ internal sealed class Stack : IAsyncDisposable
 
     /// <summary>Ends a service as a crash does.</summary>
     public Task KillAsync(string service) => _programs.KillAsync(service);
+
+    /// <summary>Ends a service as an upgrade does.</summary>
+    public Task StopAsync(string service) => _programs.StopAsync(service);
 
     /// <summary>Hosts workers in this process, on the same broker.</summary>
     public Task<WebApplication> StartWorkersAsync(params ServiceModule[] workers) => HostAsync(new Dictionary<string, string?>(), workers);
@@ -149,6 +168,32 @@ internal sealed class Stack : IAsyncDisposable
 
     /// <summary>Submits a run of a pipeline document that is accepted.</summary>
     public async Task<Guid> RunAsync(string model, JsonNode pipeline) => await AcceptedAsync(SubmitAsync(model, null, pipeline));
+
+    /// <summary>Submits until it is accepted, each time as the same request: a client cannot know whether the one before arrived.</summary>
+    public async Task<Guid> AcceptedAsync(string model, string key, params string[] uses)
+    {
+        Guid? accepted = null;
+        var last = "";
+        await UntilAsync(
+            async () =>
+            {
+                try
+                {
+                    using var answer = await SubmitAsync(model, key, uses);
+                    var text = await answer.Content.ReadAsStringAsync(Cancellation);
+                    last = $"{(int)answer.StatusCode}: {text}";
+                    if (answer.StatusCode == HttpStatusCode.Accepted)
+                        accepted = (Guid)JsonNode.Parse(text)!["id"]!;
+                }
+                catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !Cancellation.IsCancellationRequested)
+                {
+                    last = e.Message;
+                }
+                return accepted is not null;
+            },
+            () => Task.FromResult($"the run is not accepted: {last}{Outputs()}"));
+        return accepted!.Value;
+    }
 
     /// <summary>Asks for the end of a run.</summary>
     public async Task CancelAsync(Guid run)

@@ -1,0 +1,70 @@
+using TinyMLaaS.Servers.Testing;
+using TinyMLaaS.Services.Tests.Hosting;
+
+namespace TinyMLaaS.Integration.Tests.Operations;
+
+/// <summary>
+/// The program of the orchestrator as it was before its newest change: built from the newest commit whose sources of it differ from those that lie here, once, into the folder for temporary files.
+/// </summary>
+internal sealed record PreviousOrchestrator(string Commit, string Assembly)
+{
+    private const string Project = "services/orchestrator/TinyMLaaS.Orchestrator.csproj";
+    private static readonly string[] Sources = ["services/orchestrator", "services/persistence", "services/service-defaults", "contracts"];
+    private static readonly TimeSpan BuildLimit = TimeSpan.FromMinutes(15);
+
+    /// <exception cref="InvalidOperationException">The history does not reach that far back, or what it says cannot be built.</exception>
+    public static async Task<PreviousOrchestrator> BuildAsync()
+    {
+        var commit = await FindAsync();
+        var folder = Path.Combine(Path.GetTempPath(), $"tinymlaas-orchestrator-{commit}");
+        var previous = new PreviousOrchestrator(commit, Path.Combine(folder, "TinyMLaaS.Orchestrator.dll"));
+        if (File.Exists(previous.Assembly))
+            return previous;
+        var work = Directory.CreateTempSubdirectory("tinymlaas-previous-").FullName;
+        try
+        {
+            var archive = Path.Combine(work, "sources.tar");
+            await GitAsync("archive", "--format=tar", $"--output={archive}", commit);
+            var sources = Directory.CreateDirectory(Path.Combine(work, "sources")).FullName;
+            await ServerProcess.RunAsync("tar", ["-xf", archive, "-C", sources]);
+            var built = Path.Combine(work, "built");
+            await ServerProcess.RunAsync(
+                "dotnet",
+                ["publish", Path.Combine(sources, Project), "--configuration", "Release", "--output", built, "--nologo", "--verbosity", "quiet",
+                    "-p:RunAnalyzers=false", "-p:NuGetAudit=false", "-p:RestoreLockedMode=true", "-nodeReuse:false"],
+                new Dictionary<string, string> { ["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1", ["UseSharedCompilation"] = "false" },
+                patience: BuildLimit);
+            // Under its name it is whole, whoever else builds it at the same time.
+            if (!Directory.Exists(folder))
+                Directory.Move(built, folder);
+            return previous;
+        }
+        finally
+        {
+            Directory.Delete(work, recursive: true);
+        }
+    }
+
+    private static async Task<string> FindAsync()
+    {
+        var changed = await GitAsync(["status", "--porcelain", "--", .. Sources]);
+        if (changed.Length > 0)
+            return await GitAsync("rev-parse", "HEAD");
+        var newest = await GitAsync(["rev-list", "--max-count=1", "HEAD", "--", .. Sources]);
+        try
+        {
+            return await GitAsync("rev-parse", "--verify", "--quiet", $"{newest}^{{commit}}~1");
+        }
+        catch (InvalidOperationException missing)
+        {
+            var shallow = await GitAsync("rev-parse", "--is-shallow-repository") == "true";
+            throw new InvalidOperationException(
+                $"The orchestrator before its newest change cannot be built: of {string.Join(", ", Sources)} the history here has no version older than commit {newest}. "
+                + (shallow ? "The clone is shallow. Fetch the rest of its history: git fetch --unshallow" : "Clone the repository with its history."),
+                missing);
+        }
+    }
+
+    private static async Task<string> GitAsync(params string[] arguments) =>
+        (await ServerProcess.RunAsync("git", ["-c", "safe.directory=*", "-C", Repository.Path("."), .. arguments])).Trim();
+}
