@@ -1,3 +1,5 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -35,8 +37,10 @@ public sealed class ArtifactStoreModule : ServiceModule
     /// <inheritdoc/>
     public override void MapEndpoints(IEndpointRouteBuilder routes)
     {
-        ArtifactEndpoints.Map(routes);
-        UploadEndpoints.Map(routes);
-        UnusedEndpoints.Map(routes);
+        var open = routes.MapGroup("");
+        open.AddEndpointFilter(FullDisk.AnswerAsync);
+        ArtifactEndpoints.Map(open);
+        UploadEndpoints.Map(open);
+        UnusedEndpoints.Map(open);
     }
 }

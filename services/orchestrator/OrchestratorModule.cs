@@ -37,7 +37,7 @@ public sealed class OrchestratorModule : ServiceModule
             .ValidateDataAnnotations()
             .ValidateOnStart();
         builder.Services.AddSingleton<IValidateOptions<OrchestratorOptions>, OrchestratorOptionsValidation>();
-        builder.AddServiceDatabase<OrchestratorDbContext, OrchestratorPostgresDbContext>(OrchestratorOptions.Section, OrchestratorDbContext.SchemaName);
+        builder.AddServiceDatabase<OrchestratorDbContext, OrchestratorPostgresDbContext>(ServiceName, OrchestratorOptions.Section, OrchestratorDbContext.SchemaName);
         builder.Services.AddTransactionalOutbox<OrchestratorDbContext>();
         builder.Services.AddSingleton<RunChanges>();
         builder.Services.AddSingleton<IInterceptor, RunCommits>();
@@ -51,7 +51,6 @@ public sealed class OrchestratorModule : ServiceModule
         builder.Services.AddSingleton<EventPublisher>().AddHostedService(p => p.GetRequiredService<EventPublisher>());
         builder.Services.AddSingleton<IMigration, EventExchange>();
         builder.Services.AddSingleton<WorkerPools>();
-        builder.Services.AddSingleton<IReadinessCheck, OrchestratorReadiness>();
         builder.Services.AddSingleton<Sweeper>().AddHostedService(p => p.GetRequiredService<Sweeper>());
         builder.Services.AddSingleton<StepOffers>();
         builder.Services.AddSingleton<Dispatcher>().AddHostedService(p => p.GetRequiredService<Dispatcher>());

@@ -17,14 +17,15 @@ public static class ServiceDatabase
 
     /// <summary>
     /// Registers <typeparamref name="TContext"/> on the database that <c>SECTION:Database</c> names (<see cref="DatabaseOptions"/>, validated at start), its
-    /// migration as a run of its own, and the check at start.
+    /// migration as a run of its own, the check at start, and its part of the service's readiness.
     /// </summary>
     /// <typeparam name="TContext">The service's context, with the migrations of SQLite.</typeparam>
     /// <typeparam name="TPostgres">The same with the migrations of PostgreSQL.</typeparam>
     /// <param name="builder">Where to.</param>
+    /// <param name="service">The service's name, whose readiness the database is part of.</param>
     /// <param name="section">The section of the service's options.</param>
     /// <param name="schema">The service's schema on PostgreSQL.</param>
-    public static void AddServiceDatabase<TContext, TPostgres>(this IHostApplicationBuilder builder, string section, string schema)
+    public static void AddServiceDatabase<TContext, TPostgres>(this IHostApplicationBuilder builder, string service, string section, string schema)
         where TContext : ServiceDbContext
         where TPostgres : TContext
     {
@@ -44,6 +45,7 @@ public static class ServiceDatabase
         services.AddSingleton(provider => new DatabaseMigration<TContext>(
             provider.GetRequiredService<IServiceScopeFactory>(), section, DatabaseAddress.Parse(Options(provider).Database)));
         services.AddSingleton<IMigration>(provider => provider.GetRequiredService<DatabaseMigration<TContext>>());
+        services.AddSingleton<IReadinessCheck>(provider => new DatabaseReadiness<TContext>(service, provider.GetRequiredService<IServiceScopeFactory>()));
         services.AddSingleton<IHostedService>(provider => new DatabaseStart<TContext>(
             provider.GetRequiredService<DatabaseMigration<TContext>>(),
             Options(provider).MigrateAtStart,

@@ -47,7 +47,7 @@ public sealed class PipelineApiModule : ServiceModule
     public override void AddServices(IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();
-        builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
+        builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(ServiceName, PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
         builder.Services.AddAccounts();
         builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
         builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);

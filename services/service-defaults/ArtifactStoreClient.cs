@@ -152,7 +152,7 @@ public sealed class ArtifactStoreClient(HttpClient http)
         if (response.IsSuccessStatusCode)
             return;
         // It, or a proxy before it, says that it cannot answer now: nothing is said about what was asked for.
-        if (response.StatusCode is HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout or HttpStatusCode.TooManyRequests)
+        if (response.StatusCode is HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout or HttpStatusCode.TooManyRequests or HttpStatusCode.InsufficientStorage)
             throw new HttpRequestException($"Cannot {attempted}: the artifact-store answered {(int)response.StatusCode}.", null, response.StatusCode);
         Problem? problem = null;
         if (response.Content.Headers.ContentType?.MediaType == Problems.MediaType)

@@ -5,7 +5,7 @@ using TinyMLaaS.Contracts.Health;
 namespace TinyMLaaS.ServiceDefaults;
 
 /// <summary>Every service that uses the bus needs it, and each of its endpoints to receive.</summary>
-internal sealed class BusReadiness(string service, IBusControl bus, BusStart start, BrokerLogin? login) : IReadinessCheck
+internal sealed class BusReadiness(string service, IBusControl bus, BusStart start, BrokerLogin? login, BrokerAlarm? alarm) : IReadinessCheck
 {
     public string Service => service;
 
@@ -13,7 +13,7 @@ internal sealed class BusReadiness(string service, IBusControl bus, BusStart sta
     {
         var health = bus.CheckHealth();
         if (health.Status == BusHealthStatus.Healthy)
-            return Task.FromResult<IReadOnlyList<MissingService>>([]);
+            return Task.FromResult<IReadOnlyList<MissingService>>(alarm?.Reason is { } full ? [new MissingService { Service = "message-bus", Reason = full }] : []);
         var silent = health.Endpoints.Where(e => e.Value.Status != BusHealthStatus.Healthy)
             .Select(e => (Queue: e.Value.InputAddress?.AbsolutePath.Split('/')[^1] ?? e.Key, e.Value.Description))
             .OrderBy(e => e.Queue, StringComparer.Ordinal)

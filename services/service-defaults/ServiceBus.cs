@@ -43,6 +43,8 @@ internal static class ServiceBusRegistration
             services.AddSingleton<IValidateOptions<BusOptions>, BusOptionsValidation>();
             services.AddSingleton<BrokerLogin>();
             services.AddSingleton(provider => new BrokerConnections(provider.GetRequiredService<IOptions<BusOptions>>()));
+            services.AddSingleton<BrokerAlarm>();
+            bus.AddReceiveObserver(provider => provider.GetRequiredService<BrokerAlarm>());
             bus.AddSendObserver<NoExpiry>();
             bus.AddPublishObserver<NoExpiry>();
             bus.UsingRabbitMq((context, transport) =>
@@ -74,7 +76,7 @@ internal static class ServiceBusRegistration
         services.AddSingleton<BusStart>().AddHostedService(provider => provider.GetRequiredService<BusStart>());
         foreach (var module in modules.Where(m => m.UsesBus))
             services.AddSingleton<IReadinessCheck>(provider => new BusReadiness(
-                module.Name, provider.GetRequiredService<IBusControl>(), provider.GetRequiredService<BusStart>(), provider.GetService<BrokerLogin>()));
+                module.Name, provider.GetRequiredService<IBusControl>(), provider.GetRequiredService<BusStart>(), provider.GetService<BrokerLogin>(), provider.GetService<BrokerAlarm>()));
         services.AddOptions<MassTransitHostOptions>().Configure(options =>
         {
             // A broker that is away at the start must not keep a service from answering that.

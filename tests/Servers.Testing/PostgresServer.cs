@@ -28,6 +28,8 @@ internal sealed class PostgresServer : IAsyncDisposable
 
     public int Pid => _process!.Pid;
 
+    public bool IsRunning => _process!.IsRunning;
+
     public string ConnectionString(string database) => $"Host=127.0.0.1;Port={Port};Username={Superuser};Password={Password};Database={database}";
 
     private string Data => Path.Combine(_folder, "data");
@@ -35,10 +37,14 @@ internal sealed class PostgresServer : IAsyncDisposable
     private static bool IsRoot => Environment.UserName == "root";
 
     /// <param name="settings">More settings, each as <c>NAME=VALUE</c>.</param>
-    public static async Task<PostgresServer> StartAsync(params string[] settings)
+    public static Task<PostgresServer> StartAsync(params string[] settings) => StartInAsync(Directory.CreateTempSubdirectory("tinymlaas-pg-").FullName, settings);
+
+    /// <param name="folder">An empty folder for its data, which is removed with it.</param>
+    /// <param name="settings">More settings, each as <c>NAME=VALUE</c>.</param>
+    public static async Task<PostgresServer> StartInAsync(string folder, params string[] settings)
     {
         var programs = Programs() ?? throw new InvalidOperationException($"PostgreSQL is missing. Install it: {ServerPackages.Installation}");
-        var server = new PostgresServer(Directory.CreateTempSubdirectory("tinymlaas-pg-").FullName, programs, ServerProcess.FreePort(), settings);
+        var server = new PostgresServer(folder, programs, ServerProcess.FreePort(), settings);
         if (IsRoot)
             await ServerProcess.RunAsync("/bin/chown", ["postgres:", server._folder]);
         var password = Path.Combine(server._folder, "password");

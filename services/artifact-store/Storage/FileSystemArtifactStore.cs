@@ -16,6 +16,7 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
 {
     private const string Damaged = "damaged";
     private const int MostVerified = 10_000;
+    private const long LeastFree = 16L << 20;
     private static readonly TimeSpan VerifiedFor = TimeSpan.FromMinutes(10);
 
     // What is at a name changes under its lock: a use, a removal and a replacement never meet. Many names share one.
@@ -169,9 +170,16 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         var probe = Path.Combine(Incoming, Guid.NewGuid().ToString("N"));
         try
         {
-            await File.WriteAllBytesAsync(probe, [0], cancellation);
-            File.Delete(probe);
-            return null;
+            try
+            {
+                await File.WriteAllBytesAsync(probe, [0], cancellation);
+            }
+            finally
+            {
+                File.Delete(probe);
+            }
+            var free = new DriveInfo(_root).AvailableFreeSpace;
+            return free >= LeastFree ? null : $"the disk of '{_root}' is full: {free} bytes are free, and at least {LeastFree} are needed";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -173,6 +173,8 @@ internal sealed class UploadSessions(IOptions<ArtifactStoreOptions> options, Fil
         finally
         {
             session.Touched = time.GetUtcNow();
+            // What could not be written is not there.
+            Count(session, session.File.Length - session.Counted);
         }
         if (full)
             return new UploadResult.TooManyBytes(_options.MaxUploadBytes);

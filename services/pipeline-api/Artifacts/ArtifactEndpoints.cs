@@ -20,14 +20,15 @@ internal static class ArtifactEndpoints
         routes.MapPost("/v1/artifacts", StoreAsync).RequireScope(Scopes.ArtifactsWrite)
             .Accepts<byte[]>(RequestBody.AnyType)
             .Produces<ArtifactRef>(200).Produces<ArtifactRef>(201)
-            .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(413, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType);
+            .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(413, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
+            .Produces<Problem>(507, Problems.MediaType);
         routes.MapMethods("/v1/artifacts/{digest}", [HttpMethods.Get, HttpMethods.Head], ReadAsync).RequireScope(Scopes.ArtifactsRead)
             .Produces(200, contentType: "application/octet-stream").Produces(206, contentType: "application/octet-stream").Produces(304)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(410, Problems.MediaType).Produces(416).Produces<Problem>(503, Problems.MediaType)
             .WithDescription("The last bytes are sent only when all have the digest; 410 artifact-damaged when they do not: storing the artifact again heals it.");
         routes.MapPost("/v1/uploads", BeginUploadAsync).RequireScope(Scopes.ArtifactsWrite)
             .Produces<ArtifactRef>(200).Produces<UploadResource>(202)
-            .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
+            .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType).Produces<Problem>(507, Problems.MediaType)
             .WithDescription("Begins an upload in parts. With the header Tiny-Digest: 200 when the artifact is there already, and an upload of the same that was cut goes on.");
         routes.MapGet("/v1/uploads/{id}", UploadAsync).RequireScope(Scopes.ArtifactsWrite)
             .Produces<UploadResource>(200).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
@@ -35,12 +36,12 @@ internal static class ArtifactEndpoints
         routes.MapPatch("/v1/uploads/{id}", UploadAsync).RequireScope(Scopes.ArtifactsWrite)
             .Accepts<byte[]>(RequestBody.AnyType).Produces<UploadResource>(202)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(413, Problems.MediaType)
-            .Produces<Problem>(416, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
+            .Produces<Problem>(416, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType).Produces<Problem>(507, Problems.MediaType)
             .WithDescription("Adds the part that Content-Range: FIRST-LAST names. What arrives before a cut is kept; 416 when the part does not begin where the bytes end.");
         routes.MapPut("/v1/uploads/{id}", EndUploadAsync).RequireScope(Scopes.ArtifactsWrite)
             .Accepts<byte[]>(RequestBody.AnyType).Produces<ArtifactRef>(200).Produces<ArtifactRef>(201)
             .Produces<Problem>(400, Problems.MediaType).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(409, Problems.MediaType).Produces<Problem>(413, Problems.MediaType)
-            .Produces<Problem>(416, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
+            .Produces<Problem>(416, Problems.MediaType).Produces<Problem>(422, Problems.MediaType).Produces<Problem>(429, Problems.MediaType).Produces<Problem>(503, Problems.MediaType).Produces<Problem>(507, Problems.MediaType)
             .WithDescription("Ends an upload, with a last part as its body or without: the bytes become the artifact ?digest= if they have that digest, and are given up if not.");
         routes.MapDelete("/v1/uploads/{id}", UploadAsync).RequireScope(Scopes.ArtifactsWrite)
             .Produces(204).Produces<Problem>(404, Problems.MediaType).Produces<Problem>(503, Problems.MediaType)
