@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace TinyMLaaS.Servers.Testing;
 
 /// <summary>
@@ -19,8 +21,9 @@ internal sealed class ServicePrograms : IAsyncDisposable
 
     private readonly string _broker;
     private readonly string _database;
-    private readonly Dictionary<string, int> _ports = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, ServerProcess> _processes = new(StringComparer.Ordinal);
+    // Several may be started at once.
+    private readonly ConcurrentDictionary<string, int> _ports = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, ServerProcess> _processes = new(StringComparer.Ordinal);
 
     /// <param name="broker">Address of the broker.</param>
     /// <param name="database">Connection string of an empty database of PostgreSQL.</param>
@@ -46,12 +49,7 @@ internal sealed class ServicePrograms : IAsyncDisposable
     public IReadOnlyDictionary<string, ServerProcess> Processes => _processes;
 
     /// <summary>Where a service listens: <c>http://127.0.0.1:PORT</c>.</summary>
-    public string Address(string service)
-    {
-        if (!_ports.TryGetValue(service, out var port))
-            _ports[service] = port = ServerProcess.FreePort();
-        return $"http://127.0.0.1:{port}";
-    }
+    public string Address(string service) => $"http://127.0.0.1:{_ports.GetOrAdd(service, _ => ServerProcess.FreePort())}";
 
     /// <summary>Brings database and queues to the version of the programs.</summary>
     public async Task MigrateAsync()
@@ -76,7 +74,7 @@ internal sealed class ServicePrograms : IAsyncDisposable
         var environment = Environment(name);
         foreach (var (option, value) in options ?? new Dictionary<string, string>())
             environment[option] = value;
-        if (_processes.Remove(name, out var previous))
+        if (_processes.TryRemove(name, out var previous))
             await previous.DisposeAsync();
         string[] command = [.. within ?? [], "dotnet", .. program ?? [Program(name)]];
         _processes[name] = await ServerProcess.StartAsync(command[0], command[1..], environment);
