@@ -190,15 +190,7 @@ public sealed class BrokerTests(FaultServers servers) : IClassFixture<FaultServe
         return runs;
     }
 
-    private static TestWorkerModule Worker() => new("tests", new TestTransformer("tests/slow", Slow));
-
-    private static TinyMLaaS.Engine.Transformers.TransformResult Slow(
-        TinyMLaaS.Engine.Transformers.TransformRequest request, IProgress<TinyMLaaS.Engine.Transformers.TransformProgress> progress, CancellationToken cancellation)
-    {
-        cancellation.WaitHandle.WaitOne(TimeSpan.FromSeconds(1));
-        cancellation.ThrowIfCancellationRequested();
-        return TestTransformer.Append("tests/slow", "+slow").Transform(request, progress, cancellation);
-    }
+    private static TestWorkerModule Worker() => new("tests", TestTransformer.AppendAfter(TimeSpan.FromSeconds(1), "tests/slow", "+slow"));
 
     private async Task<string[]> ConnectionsAsync(FaultyStack faulty) =>
         (await servers.Broker.ControlAsync("list_connections", "--no-table-headers", "pid", "vhost")).Split('\n', StringSplitOptions.RemoveEmptyEntries)

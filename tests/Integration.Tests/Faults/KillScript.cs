@@ -57,7 +57,7 @@ internal sealed class KillScript(Stack stack, int seed, IReadOnlyDictionary<stri
                 await Task.Delay(shortest + _random.NextDouble() * (longest - shortest), Stack.Cancellation);
                 await returns[victim];
                 await EndAsync(victim);
-                returns[victim] = StartAsync(victim);
+                returns[victim] = StartAndWorkAsync(victim);
             }
         }
         await Task.WhenAll(returns.Values);
@@ -73,6 +73,14 @@ internal sealed class KillScript(Stack stack, int seed, IReadOnlyDictionary<stri
         await stack.KillAsync(victim);
         Assert.True(!process.IsRunning && _pids.Add(process.Pid), $"{victim} was not killed");
         _kills[victim] = _kills.GetValueOrDefault(victim) + 1;
+    }
+
+    // Where a start takes long nothing would ever be done, were it killed again at once.
+    private async Task StartAndWorkAsync(string victim)
+    {
+        var since = Stopwatch.StartNew();
+        await StartAsync(victim);
+        await Task.Delay(3 * since.Elapsed, Stack.Cancellation);
     }
 
     private Task StartAsync(string victim) => stack.StartServiceAsync(victim, "", options.GetValueOrDefault(victim));

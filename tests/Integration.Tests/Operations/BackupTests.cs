@@ -98,12 +98,7 @@ public sealed class BackupTests(FaultServers servers) : IClassFixture<FaultServe
 
     private static TestWorkerModule Worker() => new("tests", Slow("tests/a"), Slow("tests/b"));
 
-    private static TestTransformer Slow(string name) => new(name, (request, progress, cancellation) =>
-    {
-        cancellation.WaitHandle.WaitOne(TimeSpan.FromMilliseconds(300));
-        cancellation.ThrowIfCancellationRequested();
-        return TestTransformer.Append(name, name).Transform(request, progress, cancellation);
-    });
+    private static TestTransformer Slow(string name) => TestTransformer.AppendAfter(TimeSpan.FromMilliseconds(300), name, name);
 
     /// <summary>A dataset; the digest of its bytes.</summary>
     private static async Task<string> NamedAsync(Stack stack)

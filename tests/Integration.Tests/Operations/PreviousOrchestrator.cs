@@ -10,12 +10,28 @@ internal sealed record PreviousOrchestrator(string Commit, string Assembly)
 {
     private const string Project = "services/orchestrator/TinyMLaaS.Orchestrator.csproj";
     private static readonly string[] Sources = ["services/orchestrator", "services/persistence", "services/service-defaults", "contracts"];
+    private const int MostBroken = 4;
     private static readonly TimeSpan BuildLimit = TimeSpan.FromMinutes(15);
 
     /// <exception cref="InvalidOperationException">The history does not reach that far back, or what it says cannot be built.</exception>
     public static async Task<PreviousOrchestrator> BuildAsync()
     {
-        var commit = await FindAsync();
+        for (var back = 0; ; back++)
+        {
+            var commit = await FindAsync(back);
+            try
+            {
+                return await BuildAsync(commit);
+            }
+            catch (InvalidOperationException error) when (back < MostBroken)
+            {
+                Console.WriteLine($"commit {commit} does not build, so the one before is taken: {error.Message.Split('\n')[0]}");
+            }
+        }
+    }
+
+    private static async Task<PreviousOrchestrator> BuildAsync(string commit)
+    {
         var folder = Path.Combine(Path.GetTempPath(), $"tinymlaas-orchestrator-{commit}");
         var previous = new PreviousOrchestrator(commit, Path.Combine(folder, "TinyMLaaS.Orchestrator.dll"));
         if (File.Exists(previous.Assembly))
@@ -45,12 +61,13 @@ internal sealed record PreviousOrchestrator(string Commit, string Assembly)
         }
     }
 
-    private static async Task<string> FindAsync()
+    // The version before the newest change; or before so many changes more.
+    private static async Task<string> FindAsync(int back)
     {
         var changed = await GitAsync(["status", "--porcelain", "--", .. Sources]);
-        if (changed.Length > 0)
+        if (changed.Length > 0 && back-- == 0)
             return await GitAsync("rev-parse", "HEAD");
-        var newest = await GitAsync(["rev-list", "--max-count=1", "HEAD", "--", .. Sources]);
+        var newest = await GitAsync(["rev-list", "--max-count=1", $"--skip={back}", "HEAD", "--", .. Sources]);
         try
         {
             return await GitAsync("rev-parse", "--verify", "--quiet", $"{newest}^{{commit}}~1");

@@ -78,12 +78,7 @@ public sealed class UpgradeTests(FaultServers servers) : IClassFixture<FaultServ
         await SucceedAsync(faulty, await load.StopAsync());
     }
 
-    private static TestTransformer Slow(string name) => new(name, (request, progress, cancellation) =>
-    {
-        cancellation.WaitHandle.WaitOne(TimeSpan.FromMilliseconds(200));
-        cancellation.ThrowIfCancellationRequested();
-        return TestTransformer.Append(name, name).Transform(request, progress, cancellation);
-    });
+    private static TestTransformer Slow(string name) => TestTransformer.AppendAfter(TimeSpan.FromMilliseconds(200), name, name);
 
     // The database knows an orchestrator by the name that it connects with.
     private static Task StartAsync(Stack stack, string name, FaultyStack faulty, string? assembly = null) =>

@@ -102,7 +102,7 @@ internal sealed class Stack : IAsyncDisposable
     }
 
     /// <summary>Starts the worker <c>noop</c>, whose steps do nothing, as a process of its own.</summary>
-    public Task StartNoOpAsync() => _programs.StartAsync(NoOpModule.Argument, worker: [typeof(NoOpModule).Assembly.Location, NoOpModule.Argument]);
+    public Task StartNoOpAsync() => _programs.StartAsync(NoOpModule.Argument, program: [typeof(NoOpModule).Assembly.Location, NoOpModule.Argument]);
 
     /// <summary>Ends a service as a crash does.</summary>
     public Task KillAsync(string service) => _programs.KillAsync(service);
@@ -215,6 +215,9 @@ internal sealed class Stack : IAsyncDisposable
         using var answer = await Http.GetAsync($"v1/runs/{run}", Cancellation);
         return answer.IsSuccessStatusCode ? await answer.Content.ReadFromJsonAsync<RunResource>(ContractJson.Options, Cancellation) : null;
     }
+
+    /// <summary>True when a run is known to have ended; false also while nobody answers.</summary>
+    public async Task<bool> HasEndedAsync(Guid run) => await TryAsync(() => GetAsync(run)) is { } seen && RunStates.IsTerminal(seen.State);
 
     /// <summary>Waits until all of them have ended.</summary>
     public async Task<IReadOnlyList<RunResource>> EndedAsync(IReadOnlyCollection<Guid> runs)

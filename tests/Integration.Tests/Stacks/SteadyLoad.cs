@@ -60,8 +60,9 @@ internal sealed class SteadyLoad : IAsyncDisposable
             var run = await stack.AcceptedAsync(model, i.ToString(CultureInfo.InvariantCulture), uses);
             lock (_accepted)
                 _accepted.Add(run);
-            if (i >= most)
-                await stack.EndedAsync([Accepted[i - most]]);
+            // However long that takes: a limit for it is of those who wait for all to end.
+            while (i >= most && !_end.IsCancellationRequested && !await stack.HasEndedAsync(Accepted[i - most]))
+                await Task.Delay(100, Stack.Cancellation);
         }
     }
 }

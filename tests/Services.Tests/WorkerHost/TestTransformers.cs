@@ -42,6 +42,14 @@ internal sealed class TestTransformer(string name, Func<TransformRequest, IProgr
         File.WriteAllText(output, File.ReadAllText(request.InputPath) + suffix);
         return new TransformResult { OutputPath = output, Report = new JsonObject { ["appended"] = suffix }, Metrics = new Dictionary<string, double> { ["length"] = suffix.Length } };
     });
+
+    /// <summary>The same, after it has waited.</summary>
+    public static TestTransformer AppendAfter(TimeSpan wait, string name, string suffix) => new(name, (request, progress, cancellation) =>
+    {
+        cancellation.WaitHandle.WaitOne(wait);
+        cancellation.ThrowIfCancellationRequested();
+        return Append(name, suffix).Transform(request, progress, cancellation);
+    });
 }
 
 internal sealed record TestOptions;
