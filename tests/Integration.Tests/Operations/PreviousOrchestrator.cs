@@ -13,12 +13,21 @@ internal sealed record PreviousOrchestrator(string Commit, string Assembly)
     private const int MostBroken = 4;
     private static readonly TimeSpan BuildLimit = TimeSpan.FromMinutes(15);
 
-    /// <exception cref="InvalidOperationException">The history does not reach that far back, or what it says cannot be built.</exception>
+    /// <summary>Builds it. Where there is no history to build it from, it is the version that lies here, and is called so.</summary>
+    /// <exception cref="InvalidOperationException">What the history has cannot be built.</exception>
     public static async Task<PreviousOrchestrator> BuildAsync()
     {
         for (var back = 0; ; back++)
         {
-            var commit = await FindAsync(back);
+            string commit;
+            try
+            {
+                commit = await FindAsync(back);
+            }
+            catch (InvalidOperationException missing)
+            {
+                return new PreviousOrchestrator($"none, so this version stands for it: {missing.Message}", Path.Combine(AppContext.BaseDirectory, "TinyMLaaS.Orchestrator.dll"));
+            }
             try
             {
                 return await BuildAsync(commit);
