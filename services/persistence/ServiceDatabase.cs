@@ -33,8 +33,11 @@ public static class ServiceDatabase
         services.AddOptions<DatabaseOptions>(section).BindConfiguration(section).ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<DatabaseOptions>, DatabaseOptionsValidation>());
         DatabaseOptions Options(IServiceProvider provider) => provider.GetRequiredService<IOptionsMonitor<DatabaseOptions>>().Get(section);
+        DatabaseAddress? address = null;
+        // Once, since every context asks for it.
+        DatabaseAddress Address(IServiceProvider provider) => address ??= DatabaseAddress.Parse(Options(provider).Database);
         void Configure(IServiceProvider provider, DbContextOptionsBuilder options) => options
-            .Use(DatabaseAddress.Parse(Options(provider).Database), schema)
+            .Use(Address(provider), schema)
             .AddInterceptors(provider.GetServices<IInterceptor>());
 
         if (builder.Configuration.GetSection(section).Get<DatabaseOptions>() is { Database: var text } && IsPostgres(text))
@@ -43,7 +46,7 @@ public static class ServiceDatabase
             services.AddDbContext<TContext>(Configure);
         services.AddSingleton<WriteTransactions<TContext>>();
         services.AddSingleton(provider => new DatabaseMigration<TContext>(
-            provider.GetRequiredService<IServiceScopeFactory>(), section, DatabaseAddress.Parse(Options(provider).Database)));
+            provider.GetRequiredService<IServiceScopeFactory>(), section, Address(provider)));
         services.AddSingleton<IMigration>(provider => provider.GetRequiredService<DatabaseMigration<TContext>>());
         services.AddSingleton<IReadinessCheck>(provider => new DatabaseReadiness<TContext>(service, provider.GetRequiredService<IServiceScopeFactory>()));
         services.AddSingleton<IHostedService>(provider => new DatabaseStart<TContext>(
