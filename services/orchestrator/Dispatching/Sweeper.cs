@@ -54,7 +54,7 @@ internal sealed class Sweeper(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         var pause = new IdlePause(Every);
-        var active = true;
+        var (active, committed) = (true, signals.Committed.Next);
         while (!stoppingToken.IsCancellationRequested)
         {
             _loop.Pass();
@@ -63,7 +63,9 @@ internal sealed class Sweeper(
             if (active)
                 await Task.Delay(limit, time, stoppingToken);
             else
-                await Waiting.ForAsync(signals.Committed.Next, limit, time, stoppingToken);
+                await Waiting.ForAsync(committed, limit, time, stoppingToken);
+            // Before the look, so that no commit falls between.
+            committed = signals.Committed.Next;
             active = true;
             try
             {
