@@ -34,8 +34,8 @@ public sealed record ServiceAddress
         throw new FormatException($"'{text}' is no service address. Expected http://HOST:PORT or unix:/PATH.");
     }
 
-    /// <summary>A handler that connects to this address.</summary>
-    public SocketsHttpHandler CreateHandler()
+    /// <summary>A handler that connects to this address. Whoever cannot be reached is an <see cref="HttpRequestException"/>.</summary>
+    public HttpMessageHandler CreateHandler()
     {
         var handler = new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.FromMinutes(5), UseProxy = false, AutomaticDecompression = DecompressionMethods.None };
         if (SocketPath is { } path)
@@ -55,9 +55,27 @@ public sealed record ServiceAddress
                 }
             };
         }
-        return handler;
+        return new ConnectionFailures(handler);
     }
 
     /// <inheritdoc/>
     public override string ToString() => SocketPath is null ? Http.ToString() : UnixPrefix + SocketPath;
+}
+
+/// <summary>
+/// A peer that dies right after it has accepted a connection is one that cannot be reached. .NET asks the socket for the peer's address then, and lets the failure of that out as it is.
+/// </summary>
+internal sealed class ConnectionFailures(HttpMessageHandler inner) : DelegatingHandler(inner)
+{
+    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await base.SendAsync(request, cancellationToken);
+        }
+        catch (SocketException error)
+        {
+            throw new HttpRequestException(HttpRequestError.ConnectionError, $"{error.Message} ({request.RequestUri?.Authority})", error);
+        }
+    }
 }

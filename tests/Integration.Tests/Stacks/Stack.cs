@@ -27,7 +27,7 @@ internal sealed class Stack : IAsyncDisposable
         _broker = broker;
         _programs = new ServicePrograms(broker, database) { BrokerPasswordFile = brokerPasswordFile };
         Url = new Uri(_programs.Address("pipeline-api") + "/");
-        Http = new HttpClient { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(1) };
+        Http = new HttpClient(ServiceAddress.Parse(Url.AbsoluteUri).CreateHandler()) { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(1) };
     }
 
     public static CancellationToken Cancellation => TestContext.Current.CancellationToken;
