@@ -41,9 +41,9 @@ public static class ServiceDatabase
             .AddInterceptors(provider.GetServices<IInterceptor>());
 
         if (builder.Configuration.GetSection(section).Get<DatabaseOptions>() is { Database: var text } && IsPostgres(text))
-            services.AddDbContext<TContext, TPostgres>(Configure);
+            services.AddDbContextPool<TContext, TPostgres>(Configure);
         else
-            services.AddDbContext<TContext>(Configure);
+            services.AddDbContextPool<TContext>(Configure);
         services.AddSingleton<WriteTransactions<TContext>>();
         services.AddSingleton(provider => new DatabaseMigration<TContext>(
             provider.GetRequiredService<IServiceScopeFactory>(), section, Address(provider)));

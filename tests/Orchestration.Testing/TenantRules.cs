@@ -43,8 +43,8 @@ internal static partial class TenantRules
             yield return (null, "the reason of the cancellation", reason);
         foreach (var @event in run.Events.OrderBy(e => e.Sequence))
             yield return (null, $"event {@event.Sequence}", @event.Data);
-        foreach (var line in run.Log.OrderBy(l => l.Step).ThenBy(l => l.Number))
-            yield return (line.Step, $"log line {line.Number}", line.Text);
+        foreach (var lines in run.Log.OrderBy(l => l.Step).ThenBy(l => l.Last))
+            yield return (lines.Step, $"log lines to {lines.Last}", lines.Text);
         foreach (var step in run.Steps.OrderBy(s => s.Position))
         {
             foreach (var failure in step.Attempts.Select(a => a.Failure).Append(step.Failure))

@@ -24,6 +24,9 @@ internal sealed class Dispatcher(
 
     private static readonly TimeSpan FallbackPoll = TimeSpan.FromSeconds(1);
 
+    /// <summary>Slots that become free soon after an offer share the next look and the next transaction.</summary>
+    private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(5);
+
     private readonly IdlePause _pause = new(FallbackPoll);
     private readonly Loop _loop = loops.Add(OrchestratorModule.ServiceName, "dispatcher", IdlePause.LongestOf(FallbackPoll));
 
@@ -38,7 +41,9 @@ internal sealed class Dispatcher(
         {
             try
             {
-                await DispatchAsync(stoppingToken);
+                // By the machine's clock: nothing but the size of a transaction depends on it.
+                if (await DispatchAsync(stoppingToken) > 0)
+                    await Task.Delay(Gather, TimeProvider.System, stoppingToken);
                 // The end of a step's pause is nobody's change.
                 busy = busy || await AnyWaitsAsync(stoppingToken);
             }
@@ -48,7 +53,7 @@ internal sealed class Dispatcher(
                 busy = true;
             }
             _loop.Pass();
-            busy = await changes.NextOfAnyAsync(_pause.After(busy), time, stoppingToken);
+            busy = await changes.NextWorkAsync(_pause.After(busy), time, stoppingToken);
         }
     }
 

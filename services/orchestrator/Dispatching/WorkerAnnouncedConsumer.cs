@@ -13,7 +13,7 @@ internal sealed class WorkerAnnouncedConsumer(WorkerPools pools, RunChanges chan
     public async Task Consume(ConsumeContext<WorkerAnnounced> context)
     {
         pools.Note(context.Message);
-        changes.NotifyAny();
+        changes.NotifyWork();
         if (!context.Message.Leaving)
             return;
         var instance = context.Message.Instance;

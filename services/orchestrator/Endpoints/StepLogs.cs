@@ -3,7 +3,6 @@ using System.Text;
 using Microsoft.EntityFrameworkCore;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Pipelines;
-using TinyMLaaS.Orchestrator.Runs;
 using TinyMLaaS.Orchestrator.Storage;
 
 namespace TinyMLaaS.Orchestrator.Endpoints;
@@ -87,7 +86,7 @@ internal sealed class LogReader(OrchestratorDbContext database, RunChanges chang
         {
             var change = changes.Next(run);
             var ended = await HasEndedAsync(cancellation);
-            List<StepLogLine> lines;
+            List<Line> lines;
             do
             {
                 lines = await LinesAsync(query, after, Batch, cancellation);
@@ -108,7 +107,13 @@ internal sealed class LogReader(OrchestratorDbContext database, RunChanges chang
         await database.Steps.AsNoTracking().Where(s => s.RunId == run && s.Position == step).Select(s => s.State).SingleAsync(cancellation)
             is StepStates.Succeeded or StepStates.Failed or StepStates.Cancelled or StepStates.Skipped;
 
-    private Task<List<StepLogLine>> LinesAsync(LogQuery query, int after, int most, CancellationToken cancellation) => database.LogLines.AsNoTracking()
-        .Where(l => l.RunId == run && l.Step == step && l.Number > after && (query.Attempt == null || l.Attempt == query.Attempt))
-        .OrderBy(l => l.Number).Take(most).ToListAsync(cancellation);
+    private async Task<List<Line>> LinesAsync(LogQuery query, int after, int most, CancellationToken cancellation)
+    {
+        var rows = await database.LogLines.AsNoTracking()
+            .Where(l => l.RunId == run && l.Step == step && l.Last > after && (query.Attempt == null || l.Attempt == query.Attempt))
+            .OrderBy(l => l.Last).Take(most).ToListAsync(cancellation);
+        return [.. rows.SelectMany(r => r.Each().Select(l => new Line(l.Number, r.Attempt, l.Text))).Where(l => l.Number > after).Take(most)];
+    }
+
+    private sealed record Line(int Number, int Attempt, string Text);
 }

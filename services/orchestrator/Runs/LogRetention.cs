@@ -79,7 +79,7 @@ internal sealed class LogRetention(
         var notice = $"The log was removed to make room: {options.Value.LogMiB} MiB are kept of the logs of a tenant.";
         await using var transaction = await transactions.BeginAsync(database, cancellation);
         await database.LogLines
-            .Where(l => runs.Contains(l.RunId) && l.Number < database.Steps.Where(s => s.RunId == l.RunId && s.Position == l.Step).Select(s => s.LogLines).First())
+            .Where(l => runs.Contains(l.RunId) && l.Last < database.Steps.Where(s => s.RunId == l.RunId && s.Position == l.Step).Select(s => s.LogLines).First())
             .ExecuteDeleteAsync(cancellation);
         await database.LogLines.Where(l => runs.Contains(l.RunId)).ExecuteUpdateAsync(set => set.SetProperty(l => l.Text, notice), cancellation);
         await database.Steps.Where(s => runs.Contains(s.RunId)).ExecuteUpdateAsync(set => set.SetProperty(s => s.LogBytes, 0), cancellation);

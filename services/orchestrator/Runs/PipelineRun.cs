@@ -80,7 +80,7 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     public List<RunEvent> Events { get; } = [];
 
     /// <summary>Appended to and never loaded with the run.</summary>
-    public List<StepLogLine> Log { get; } = [];
+    public List<StepLogLines> Log { get; } = [];
 
     /// <summary>Messages that the changes made since the run was loaded ask for, in order. Events are none of them: whoever wants those reads the log.</summary>
     public List<Outgoing> Outgoing { get; } = [];
@@ -95,6 +95,9 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     };
 
     public bool IsTerminal => RunStates.IsTerminal(PublicState);
+
+    /// <summary>True while steps may be offered.</summary>
+    public bool IsActive => CurrentState is nameof(PipelineRunStateMachine.Accepted) or nameof(PipelineRunStateMachine.Running);
 
     public string PublicState => CurrentState.ToLowerInvariant();
 
@@ -740,16 +743,19 @@ internal sealed class PipelineRun : SagaStateMachineInstance, ISagaVersion
     {
         var known = from is { } before ? Math.Clamp(attempt.LogLines - before, 0, lines.Count) : 0;
         attempt.LogLines += lines.Count - known;
+        var kept = new List<string>();
         foreach (var line in lines.Skip(known))
         {
             if (step.LogBytes >= LogLimitBytes)
-                return;
-            var text = StepLogLine.Printable(line);
+                break;
+            var text = StepLogLines.Printable(line);
             step.LogBytes += System.Text.Encoding.UTF8.GetByteCount(text) + 1;
-            if (step.LogBytes >= LogLimitBytes)
-                text = $"The log ends here: a step keeps {LogLimitBytes / 1024} KiB.";
-            Log.Add(new StepLogLine { RunId = CorrelationId, Step = step.Position, Number = ++step.LogLines, Attempt = attempt.Number, Text = text });
+            kept.Add(step.LogBytes < LogLimitBytes ? text : $"The log ends here: a step keeps {LogLimitBytes / 1024} KiB.");
         }
+        if (kept.Count == 0)
+            return;
+        step.LogLines += kept.Count;
+        Log.Add(new StepLogLines { RunId = CorrelationId, Step = step.Position, Last = step.LogLines, Attempt = attempt.Number, Text = string.Join('\n', kept) });
     }
 
     private void Record<T>(string subject, DateTimeOffset now, Func<long, T> create) where T : class
@@ -786,6 +792,7 @@ internal sealed class PipelineRunConfiguration : IEntityTypeConfiguration<Pipeli
         builder.Property(r => r.ResumeKeys).HasJsonColumn();
         builder.Ignore(r => r.Outgoing);
         builder.Ignore(r => r.IsTerminal);
+        builder.Ignore(r => r.IsActive);
         builder.Ignore(r => r.PublicState);
         builder.Ignore(r => r.IsComplete);
         builder.Ignore(r => r.HasFailed);

@@ -39,7 +39,7 @@ internal static class SideEffects
     /// </summary>
     public static async Task<bool> OfferAsync(OrchestratorDbContext database, PipelineRun run, OfferStep offer, OrchestratorOptions options, CancellationToken cancellation)
     {
-        if (run.CurrentState is not (nameof(PipelineRunStateMachine.Accepted) or nameof(PipelineRunStateMachine.Running)))
+        if (!run.IsActive)
             return false;
         // The version of an evaluation is known from here on only, so this is its first chance to come from the cache.
         if (run.Step(offer.Step) is { IsEvaluation: true, State: StepStates.Pending } evaluation)

@@ -35,7 +35,7 @@ internal class OrchestratorDbContext : ServiceDbContext
 
     public DbSet<EventCursor> EventCursors => Set<EventCursor>();
 
-    public DbSet<StepLogLine> LogLines => Set<StepLogLine>();
+    public DbSet<StepLogLines> LogLines => Set<StepLogLines>();
 
     public DbSet<StepCacheEntry> StepCache => Set<StepCacheEntry>();
 
@@ -54,18 +54,21 @@ internal class OrchestratorDbContext : ServiceDbContext
     /// </summary>
     public async Task<PipelineRun?> LoadForUpdateAsync(Guid run, TimeProvider time, CancellationToken cancellation)
     {
-        if (!Database.IsNpgsql())
+        PipelineRun? found;
+        if (Database.IsNpgsql())
+        {
+            var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = {run} FOR UPDATE""").Select(r => new { Run = r, Now = ClockTimestamp() }).ToListAsync(cancellation);
+            found = locked.SingleOrDefault()?.Run;
+            Now = locked is [{ Now: var now }] ? new DateTimeOffset(now) : default;
+        }
+        else
         {
             Now = time.GetUtcNow();
-            return await WholeRuns.SingleOrDefaultAsync(r => r.CorrelationId == run, cancellation);
+            found = await Runs.SingleOrDefaultAsync(r => r.CorrelationId == run, cancellation);
         }
-        var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = {run} FOR UPDATE""").Select(r => new { Run = r, Now = ClockTimestamp() }).ToListAsync(cancellation);
-        if (locked is not [var found])
-            return null;
-        Now = new DateTimeOffset(found.Now);
-        // Most steps have one attempt, so one statement costs less than two.
-        await Steps.Where(s => s.RunId == run).Include(s => s.Attempts).AsSingleQuery().LoadAsync(cancellation);
-        return found.Run;
+        if (found is not null)
+            await LoadStepsAsync([run], cancellation);
+        return found;
     }
 
     /// <summary>
@@ -73,15 +76,12 @@ internal class OrchestratorDbContext : ServiceDbContext
     /// </summary>
     public async Task<IReadOnlyList<PipelineRun>> LoadFreeForUpdateAsync(Guid[] runs, TimeProvider time, CancellationToken cancellation)
     {
-        if (!Database.IsNpgsql())
-        {
-            Now = time.GetUtcNow();
-            return await WholeRuns.Where(r => runs.Contains(r.CorrelationId)).ToListAsync(cancellation);
-        }
-        var locked = await Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = ANY ({runs}) FOR UPDATE SKIP LOCKED""").ToListAsync(cancellation);
+        var free = Database.IsNpgsql()
+            ? Runs.FromSql($"""SELECT * FROM orchestrator.runs WHERE "CorrelationId" = ANY ({runs}) FOR UPDATE SKIP LOCKED""")
+            : Runs.Where(r => runs.Contains(r.CorrelationId));
+        var locked = await free.ToListAsync(cancellation);
         await ReadClockAsync(time, cancellation);
-        var found = locked.ConvertAll(r => r.CorrelationId);
-        await Steps.Where(s => found.Contains(s.RunId)).Include(s => s.Attempts).AsSingleQuery().LoadAsync(cancellation);
+        await LoadStepsAsync([.. locked.Select(r => r.CorrelationId)], cancellation);
         return locked;
     }
 
@@ -97,7 +97,7 @@ internal class OrchestratorDbContext : ServiceDbContext
             RunStep step => step.RunId,
             StepAttempt attempt => attempt.RunId,
             RunEvent entry => entry.RunId,
-            StepLogLine line => line.RunId,
+            StepLogLines lines => lines.RunId,
             // An answer alone is no change of the run.
             _ => Guid.Empty,
         }).ToHashSet();
@@ -122,6 +122,10 @@ internal class OrchestratorDbContext : ServiceDbContext
         if (Database.IsNpgsql())
             modelBuilder.HasDbFunction(() => ClockTimestamp()).HasName("clock_timestamp").IsBuiltIn();
     }
+
+    /// <summary>Steps and attempts of runs that are here already. Most steps have one attempt, so one statement costs less than two.</summary>
+    private Task LoadStepsAsync(Guid[] runs, CancellationToken cancellation) =>
+        Steps.Where(s => runs.Contains(s.RunId)).Include(s => s.Attempts).AsSingleQuery().LoadAsync(cancellation);
 
     // Not now(): that is when the transaction began, which may have waited for the row.
     private static DateTime ClockTimestamp() => throw new NotSupportedException("It is a function of the database.");

@@ -6,19 +6,19 @@ namespace TinyMLaaS.Orchestrator.Storage;
 internal sealed class RunChanges : IDisposable
 {
     private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _waiting = new();
-    private readonly SemaphoreSlim _any = new(0, 1);
+    private readonly SemaphoreSlim _work = new(0, 1);
 
     /// <summary>Completes at the next change of the run. Ask for it before looking at the rows, so that no change falls between.</summary>
     public Task Next(Guid run) => _waiting.GetOrAdd(run, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Waits for a change of any run, for at most <paramref name="limit"/>; true when there was one.</summary>
-    public async Task<bool> NextOfAnyAsync(TimeSpan limit, TimeProvider time, CancellationToken cancellation)
+    /// <summary>Waits until there may be something to dispatch, for at most <paramref name="limit"/>; true when there may be.</summary>
+    public async Task<bool> NextWorkAsync(TimeSpan limit, TimeProvider time, CancellationToken cancellation)
     {
         using var timeout = new CancellationTokenSource(limit, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellation);
         try
         {
-            await _any.WaitAsync(either.Token);
+            await _work.WaitAsync(either.Token);
             return true;
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
@@ -27,22 +27,21 @@ internal sealed class RunChanges : IDisposable
         }
     }
 
-    public void Dispose() => _any.Dispose();
+    public void Dispose() => _work.Dispose();
 
     /// <summary>A change of the run is committed.</summary>
     public void Notify(Guid run)
     {
         if (_waiting.TryRemove(run, out var waiting))
             waiting.TrySetResult();
-        NotifyAny();
     }
 
     /// <summary>Something that the dispatcher looks at has changed.</summary>
-    public void NotifyAny()
+    public void NotifyWork()
     {
         try
         {
-            _any.Release();
+            _work.Release();
         }
         catch (SemaphoreFullException)
         {

@@ -127,7 +127,7 @@ internal sealed class OrchestratorHost : IAsyncDisposable
             if (_outside.Offers[worker].Reader.TryRead(out offer))
                 return Task.FromResult(true);
             // The clock may have moved while the dispatcher looked; it would look again after a second of a clock that now stands still.
-            Services.GetRequiredService<RunChanges>().NotifyAny();
+            Services.GetRequiredService<RunChanges>().NotifyWork();
             return Task.FromResult(false);
         });
         return offer!;

@@ -259,7 +259,7 @@ public sealed class RunLifeTests : IDisposable
         await host.ClaimAsync(offer);
         await host.BeatAsync(offer, log: [new string('x', 2001), new string('y', 2000)]);
 
-        Assert.Equal([new string('x', 2000), new string('y', 2000)], (await host.ReadAsync(run.RunId)).Log.OrderBy(l => l.Number).Select(l => l.Text));
+        Assert.Equal([new string('x', 2000), new string('y', 2000)], (await host.ReadAsync(run.RunId)).Log.SelectMany(l => l.Each()).OrderBy(l => l.Number).Select(l => l.Text));
     }
 
     [Fact]

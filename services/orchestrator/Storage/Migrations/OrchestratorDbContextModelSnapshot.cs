@@ -345,7 +345,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.ToTable("step_attempts", (string)null);
                 });
 
-            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLine", b =>
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLines", b =>
                 {
                     b.Property<Guid>("RunId")
                         .HasColumnType("TEXT");
@@ -353,8 +353,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                     b.Property<int>("Step")
                         .HasColumnType("INTEGER");
 
-                    b.Property<int>("Number")
-                        .HasColumnType("INTEGER");
+                    b.Property<int>("Last")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("Number");
 
                     b.Property<int>("Attempt")
                         .HasColumnType("INTEGER");
@@ -363,7 +364,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
-                    b.HasKey("RunId", "Step", "Number");
+                    b.HasKey("RunId", "Step", "Last");
 
                     b.ToTable("step_log_lines", (string)null);
                 });
@@ -488,7 +489,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLine", b =>
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLines", b =>
                 {
                     b.HasOne("TinyMLaaS.Orchestrator.Runs.PipelineRun", null)
                         .WithMany("Log")

@@ -368,7 +368,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.ToTable("step_attempts", "orchestrator");
                 });
 
-            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLine", b =>
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLines", b =>
                 {
                     b.Property<Guid>("RunId")
                         .HasColumnType("uuid");
@@ -376,8 +376,9 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                     b.Property<int>("Step")
                         .HasColumnType("integer");
 
-                    b.Property<int>("Number")
-                        .HasColumnType("integer");
+                    b.Property<int>("Last")
+                        .HasColumnType("integer")
+                        .HasColumnName("Number");
 
                     b.Property<int>("Attempt")
                         .HasColumnType("integer");
@@ -387,7 +388,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .HasColumnType("text")
                         .UseCollation("C");
 
-                    b.HasKey("RunId", "Step", "Number");
+                    b.HasKey("RunId", "Step", "Last");
 
                     b.ToTable("step_log_lines", "orchestrator");
                 });
@@ -521,7 +522,7 @@ namespace TinyMLaaS.Orchestrator.Storage.Migrations.Postgres
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLine", b =>
+            modelBuilder.Entity("TinyMLaaS.Orchestrator.Runs.StepLogLines", b =>
                 {
                     b.HasOne("TinyMLaaS.Orchestrator.Runs.PipelineRun", null)
                         .WithMany("Log")

@@ -3,8 +3,8 @@ using Microsoft.EntityFrameworkCore.Metadata.Builders;
 
 namespace TinyMLaaS.Orchestrator.Runs;
 
-/// <summary>A line that a worker wrote about an attempt.</summary>
-internal sealed class StepLogLine
+/// <summary>Lines that a worker wrote about an attempt and told together.</summary>
+internal sealed class StepLogLines
 {
     private const int LongestLine = 2000;
 
@@ -12,13 +12,21 @@ internal sealed class StepLogLine
 
     public required int Step { get; init; }
 
-    /// <summary>Counts the lines of the step from 1, over all attempts.</summary>
-    public required int Number { get; init; }
+    /// <summary>The number of the last of them; the lines of a step count from 1, over all attempts.</summary>
+    public required int Last { get; init; }
 
-    /// <summary>The attempt that wrote it; 0 when that is not known: a line of before attempts were kept.</summary>
+    /// <summary>The attempt that wrote them; 0 when that is not known: lines of before attempts were kept.</summary>
     public int Attempt { get; init; }
 
+    /// <summary>One line of text each.</summary>
     public required string Text { get; init; }
+
+    /// <summary>Each with its number.</summary>
+    public IEnumerable<(int Number, string Text)> Each()
+    {
+        var lines = Text.Split('\n');
+        return lines.Select((line, i) => (Last - lines.Length + 1 + i, line));
+    }
 
     /// <summary>One line of at most <see cref="LongestLine"/> characters that is valid text everywhere: whatever else a worker wrote is replaced.</summary>
     public static string Printable(string line)
@@ -36,12 +44,12 @@ internal sealed class StepLogLine
     }
 }
 
-internal sealed class StepLogLineConfiguration : IEntityTypeConfiguration<StepLogLine>
+internal sealed class StepLogLinesConfiguration : IEntityTypeConfiguration<StepLogLines>
 {
-    public void Configure(EntityTypeBuilder<StepLogLine> builder)
+    public void Configure(EntityTypeBuilder<StepLogLines> builder)
     {
         builder.ToTable("step_log_lines");
-        builder.HasKey(l => new { l.RunId, l.Step, l.Number });
-        builder.Property(l => l.Number).ValueGeneratedNever();
+        builder.HasKey(l => new { l.RunId, l.Step, l.Last });
+        builder.Property(l => l.Last).HasColumnName("Number").ValueGeneratedNever();
     }
 }
