@@ -31,6 +31,8 @@ public sealed class DependencyTests
     [InlineData("services/worker-host/TinyMLaaS.WorkerHost.csproj", "<ProjectReference Include='../orchestrator/TinyMLaaS.Orchestrator.csproj' />")]
     [InlineData("samples/subscribers/csharp/Subscriber.csproj", "<ProjectReference Include='../../../contracts/TinyMLaaS.Contracts/TinyMLaaS.Contracts.csproj' />")]
     [InlineData("samples/subscribers/csharp/Subscriber.csproj", "<PackageReference Include='MassTransit' />")]
+    [InlineData("serving/model-server/TinyMLaaS.ModelServer.csproj", "<ProjectReference Include='../../engine/TinyMLaaS.Engine/TinyMLaaS.Engine.csproj' />")]
+    [InlineData("serving/model-server/TinyMLaaS.ModelServer.csproj", "<PackageReference Include='Serilog.AspNetCore' />")]
     [InlineData("services/something-new/TinyMLaaS.SomethingNew.csproj", "")]
     [InlineData("tools/x/TinyMLaaS.X.csproj", "")]
     public void A_forbidden_reference_is_found(string project, string reference)

@@ -35,7 +35,7 @@ public sealed class ProjectFileTests
         var project = Find(path);
 
         // A sample is called what it is: it is no part of the product.
-        Assert.Equal(project.Area == "samples" ? "Subscriber" : project.Area == "services" ? "TinyMLaaS." + Pascal(project.Folder) : project.Folder.StartsWith("TinyMLaaS.", StringComparison.Ordinal) ? project.Folder : "TinyMLaaS." + project.Folder, project.Name);
+        Assert.Equal(project.Area == "samples" ? "Subscriber" : project.Area is "services" or "serving" ? "TinyMLaaS." + Pascal(project.Folder) : project.Folder.StartsWith("TinyMLaaS.", StringComparison.Ordinal) ? project.Folder : "TinyMLaaS." + project.Folder, project.Name);
     }
 
     [Fact]
