@@ -87,9 +87,10 @@ internal static class RunEndpoints
             return Problems.Result(StatusCodes.Status400BadRequest, "invalid-request", "The request is wrong", Waiting.Refusal(wait));
         var known = KnownVersion(http.Request);
         var start = time.GetTimestamp();
+        using var watch = changes.Watch(id);
         while (true)
         {
-            var change = changes.Next(id);
+            var change = watch.Next();
             var seen = await database.Runs.AsNoTracking().Where(r => r.CorrelationId == id && r.Tenant == tenant).Select(r => new { r.Version, r.CurrentState }).SingleOrDefaultAsync(cancellation);
             if (seen is null)
                 return NoRun(id);

@@ -63,9 +63,10 @@ internal sealed class LogReader(OrchestratorDbContext database, RunChanges chang
     public async Task<StepLogPage> ReadPageAsync(LogQuery query, CancellationToken cancellation)
     {
         var start = time.GetTimestamp();
+        using var watch = changes.Watch(run);
         while (true)
         {
-            var change = changes.Next(run);
+            var change = watch.Next();
             var ended = await HasEndedAsync(cancellation);
             var lines = await LinesAsync(query, query.After, query.Size + 1, cancellation);
             var left = query.Wait - time.GetElapsedTime(start);
@@ -82,9 +83,10 @@ internal sealed class LogReader(OrchestratorDbContext database, RunChanges chang
     public async Task WriteAsync(Stream body, LogQuery query, CancellationToken cancellation)
     {
         var after = query.After;
+        using var watch = changes.Watch(run);
         while (true)
         {
-            var change = changes.Next(run);
+            var change = watch.Next();
             var ended = await HasEndedAsync(cancellation);
             List<Line> lines;
             do
