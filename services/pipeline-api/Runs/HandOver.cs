@@ -36,6 +36,9 @@ internal sealed class HandOver(
     private readonly Loop _loop = loops.Add(PipelineApiModule.ServiceName, "hand-over", IdlePause.LongestOf(options.Value.HandOverEvery));
     private long? _forgotten;
 
+    /// <summary>Runs whose messages are remembered as on their way.</summary>
+    public int Remembered => _sent.Count;
+
     /// <summary>The message of a run is on its way.</summary>
     public void Note(Guid run) => _sent[run] = time.GetTimestamp();
 
@@ -80,6 +83,9 @@ internal sealed class HandOver(
     /// <summary>One look at all rows; how many there are.</summary>
     public async Task<int> SweepAsync(CancellationToken cancellation)
     {
+        // Also of runs that another process has seen through meanwhile.
+        foreach (var sent in _sent.Where(s => time.GetElapsedTime(s.Value) >= Patience))
+            _sent.TryRemove(sent);
         var seen = 0;
         var after = (AcceptedAt: DateTimeOffset.MinValue, RunId: Guid.Empty);
         while (true)
@@ -113,7 +119,7 @@ internal sealed class HandOver(
                 {
                     Note(row.RunId);
                 }
-                else if (!_sent.TryGetValue(row.RunId, out var sent) || time.GetElapsedTime(sent) >= Patience)
+                else if (!_sent.TryGetValue(row.RunId, out var left) || time.GetElapsedTime(left) >= Patience)
                 {
                     log.LogInformation("Run {RunId} is not known to the orchestrator although its message has left; it is sent again", row.RunId);
                     Note(row.RunId);

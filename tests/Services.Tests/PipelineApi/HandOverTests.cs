@@ -109,6 +109,23 @@ public sealed class HandOverTests : IDisposable
     }
 
     [Fact]
+    public async Task A_run_that_another_process_has_seen_through_is_not_remembered_for_ever()
+    {
+        var clock = new FakeTimeProvider();
+        await using var api = await StartAsync(clock, takesOn: false);
+        var handOver = api.Services.GetRequiredService<HandOver>();
+        handOver.Note(Guid.NewGuid());
+        clock.Advance(TimeSpan.FromSeconds(4.9));
+        handOver.Note(Guid.NewGuid());
+
+        await handOver.SweepAsync(ApiUnderTest.Cancellation);
+        Assert.Equal(2, handOver.Remembered);
+        clock.Advance(TimeSpan.FromSeconds(0.1));
+        await handOver.SweepAsync(ApiUnderTest.Cancellation);
+        Assert.Equal(1, handOver.Remembered);
+    }
+
+    [Fact]
     public async Task Every_run_that_waits_is_handed_over_even_when_many_came_at_one_moment()
     {
         await using var api = await StartAsync(new FakeTimeProvider());
