@@ -30,10 +30,11 @@ public class FaultServers : IAsyncLifetime
     /// <param name="hosted">True for the broker's default virtual host, which a broker that lost everything has again.</param>
     /// <param name="environment">More options of the orchestrator.</param>
     /// <param name="brokerPasswordFile">A file with the password at the broker, in place of that in the address.</param>
-    internal async Task<FaultyStack> StackAsync(bool hosted = true, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null)
+    /// <param name="options">More options, of every service of the control plane.</param>
+    internal async Task<FaultyStack> StackAsync(bool hosted = true, IReadOnlyDictionary<string, string>? environment = null, string? brokerPasswordFile = null, IReadOnlyDictionary<string, string>? options = null)
     {
         var (host, database) = await PlaceAsync(hosted);
-        var stack = await Stack.StartAsync(Broker.Address(host), Database.ConnectionString(database), "tests", environment: environment, brokerPasswordFile: brokerPasswordFile);
+        var stack = await Stack.StartAsync(Broker.Address(host), Database.ConnectionString(database), "tests", environment: environment, brokerPasswordFile: brokerPasswordFile, options: options);
         return new FaultyStack(stack, this, host == "%2F" ? "/" : host, database);
     }
 
