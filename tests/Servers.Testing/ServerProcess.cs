@@ -52,7 +52,21 @@ internal sealed class ServerProcess : IAsyncDisposable
         }
     }
 
-    public bool IsRunning => Directory.Exists($"/proc/{Pid}") && !File.ReadAllText($"/proc/{Pid}/stat").Contains(") Z ", StringComparison.Ordinal);
+    public bool IsRunning
+    {
+        get
+        {
+            try
+            {
+                return !File.ReadAllText($"/proc/{Pid}/stat").Contains(") Z ", StringComparison.Ordinal);
+            }
+            catch (IOException)
+            {
+                // Its file is gone before it is opened, or while it is read.
+                return false;
+            }
+        }
+    }
 
     public static async Task<ServerProcess> StartAsync(string file, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
