@@ -16,10 +16,13 @@ internal sealed record Image(string Architecture, JsonObject Config, IReadOnlyLi
 /// </summary>
 internal static class ImageArchive
 {
-    private const string Manifest = "application/vnd.oci.image.manifest.v1+json";
-    private const string Index = "application/vnd.oci.image.index.v1+json";
+    /// <summary>Media type of a manifest.</summary>
+    public const string Manifest = "application/vnd.oci.image.manifest.v1+json";
+
+    /// <summary>Media type of an index of several manifests.</summary>
+    public const string Index = "application/vnd.oci.image.index.v1+json";
+
     private const string Configuration = "application/vnd.oci.image.config.v1+json";
-    private const string Layer = "application/vnd.oci.image.layer.v1.tar+gzip";
     private const string Epoch = "1970-01-01T00:00:00Z";
 
     /// <summary>Writes an archive, replacing what is there.</summary>
@@ -95,7 +98,7 @@ internal static class ImageArchive
             ["schemaVersion"] = 2,
             ["mediaType"] = Manifest,
             ["config"] = Described(configuration, Configuration, null),
-            ["layers"] = new JsonArray([.. image.Layers.Select(l => new JsonObject { ["mediaType"] = Layer, ["digest"] = l.Layer.Digest, ["size"] = l.Layer.Bytes })]),
+            ["layers"] = new JsonArray([.. image.Layers.Select(l => new JsonObject { ["mediaType"] = l.Layer.MediaType, ["digest"] = l.Layer.Digest, ["size"] = l.Layer.Bytes })]),
         };
         if (annotations.Count > 0)
             manifest["annotations"] = Annotations(annotations);
