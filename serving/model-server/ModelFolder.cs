@@ -1,6 +1,6 @@
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Org.BouncyCastle.Crypto.Digests;
 
 namespace TinyMLaaS.ModelServer;
 
@@ -81,10 +81,20 @@ internal static class ModelFolder
         {
             throw new ModelException($"Model '{entry.Name}' cannot be read from {path}: {error.Message}");
         }
-        var digest = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(content))}";
+        var digest = DigestOf(content);
         return entry.Digest is null || entry.Digest == digest
             ? ServedModel.Load(entry.Name, entry.Digest, content, threads)
             : throw new ModelException($"Model '{entry.Name}' is damaged: {path} has the digest {digest}, and {entry.Digest} is expected. It is not served.");
+    }
+
+    // .NET's own is OpenSSL's, and images do not hold that.
+    private static string DigestOf(byte[] content)
+    {
+        var sha256 = new Sha256Digest();
+        sha256.BlockUpdate(content, 0, content.Length);
+        var digest = new byte[sha256.GetDigestSize()];
+        sha256.DoFinal(digest, 0);
+        return $"sha256:{Convert.ToHexStringLower(digest)}";
     }
 }
 

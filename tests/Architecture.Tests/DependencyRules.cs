@@ -45,7 +45,7 @@ internal static class DependencyRules
         { Area: "services" } when Composing.Contains(project.Folder) => [],
         { Area: "services" } => [$"{project.Path}: no rule says what '{project.Folder}' may reference; add it to one"],
         { Area: "serving" } => Only(project, project.Projects, [], "what is shipped to customers' machines is small and knows nothing of the control plane")
-            .Concat(Only(project, project.Packages, ["Microsoft.ML.OnnxRuntime"], "what is shipped holds the runtime of networks alone")),
+            .Concat(Only(project, project.Packages, ["BouncyCastle.Cryptography", "Microsoft.ML.OnnxRuntime"], "what is shipped holds the runtime of networks, and what checks them")),
         { Area: "tests" or "benchmarks" } => [],
         { Area: "samples" } => Only(project, project.Projects, [], "a sample is what a stranger writes, who has none of our code")
             .Concat(Only(project, project.Packages, ["RabbitMQ.Client"], "a sample needs the client of the protocol that it shows alone")),
