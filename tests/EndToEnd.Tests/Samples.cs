@@ -9,7 +9,7 @@ internal static class Samples
 
     public static string Model => Files.Model;
 
-    public static string Pipeline => Files.Pipeline;
+    public static string Pipeline => Files.Pipeline(DemoTargets.Bundle);
 
     public static string Calibration => "calibration=" + Files.Calibration;
 

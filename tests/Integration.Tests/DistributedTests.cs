@@ -1,6 +1,7 @@
 using System.Net;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.EndToEnd.Tests;
+using TinyMLaaS.Integration.Tests.Containers;
 using TinyMLaaS.Integration.Tests.Servers;
 using TinyMLaaS.Integration.Tests.Stacks;
 using TinyMLaaS.Servers.Testing;
@@ -25,6 +26,21 @@ public sealed class DistributedTests(ServersInUse use) : IClassFixture<ServersIn
         Assert.Equal(Digests(together), Digests(apart));
         Assert.Equal(7, Digests(apart).Length);
         Assert.All(apart.Json.GetProperty("steps").EnumerateArray(), step => Assert.Equal("succeeded", step.GetProperty("state").GetString()));
+    }
+
+    [Fact]
+    public async Task An_image_is_the_same_file_over_separate_processes_as_from_one()
+    {
+        using var apart = new EndToEnd.Tests.TemporaryFolder();
+        using var together = new EndToEnd.Tests.TemporaryFolder();
+        await using var stack = await StartAsync("compiler,installer");
+        foreach (var worker in (string[])["compiler", "installer"])
+            await stack.StartServiceAsync(worker, "");
+        await stack.ReadyAsync();
+
+        var digest = (await ContainerImage.MakeAsync(apart, "--server", stack.Url.ToString())).GetProperty("digest").GetString();
+
+        Assert.Equal((await ContainerImage.MakeAsync(together)).GetProperty("digest").GetString(), digest);
     }
 
     public static TheoryData<string, string, string, double> Tasks => SharedTask.All;

@@ -18,5 +18,8 @@ internal sealed record DemoDocument
 
     public required IReadOnlyList<OutputFile> Outputs { get; init; }
 
+    /// <summary>What the image answered; null for other targets, and where no Docker Engine does.</summary>
+    public ServedFigures? Served { get; init; }
+
     public IReadOnlyList<Violation> Problems { get; init; } = [];
 }

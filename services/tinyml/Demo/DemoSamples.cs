@@ -5,7 +5,8 @@ internal sealed record DemoSamples(string Folder)
 {
     public string Model => Path.Combine(Folder, "fashion-cnn.onnx");
 
-    public string Pipeline => Path.Combine(Folder, "compress.yaml");
+    /// <summary>The pipeline that ends in a target of <c>demo</c>.</summary>
+    public string Pipeline(string target) => Path.Combine(Folder, target == DemoTargets.Container ? "container.yaml" : "compress.yaml");
 
     public string Calibration => Path.Combine(Folder, "fashion-mnist", "calibration.yaml");
 
@@ -25,4 +26,11 @@ internal sealed record DemoSamples(string Folder)
             ExitCodes.WrongInput, "samples-not-found",
             $"The demo needs samples/fashion-cnn.onnx, and there is none in '{AppContext.BaseDirectory}' or above. Run it from a checkout of the repository.");
     }
+}
+
+/// <summary>What <c>demo</c> can make.</summary>
+internal static class DemoTargets
+{
+    public const string Bundle = "bundle";
+    public const string Container = "container";
 }

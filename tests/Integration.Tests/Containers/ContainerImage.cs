@@ -18,6 +18,9 @@ public sealed class ContainerImage : IAsyncLifetime
     private readonly float[] _inputs = [.. Enumerable.Range(0, Samples * 28 * 28).Select(i => (i * 2654435761u % 1000) / 1000f)];
     private DockerDaemon _docker = null!;
 
+    /// <summary>The engine's address.</summary>
+    public string Docker => _docker.Address;
+
     /// <summary>The delivered file.</summary>
     public string File { get; private set; } = "";
 

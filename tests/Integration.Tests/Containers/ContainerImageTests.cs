@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using TinyMLaaS.EndToEnd.Tests;
 using TinyMLaaS.Integration.Tests.Stacks;
 using TinyMLaaS.Servers.Testing;
 
@@ -108,6 +109,33 @@ public sealed class ContainerImageTests(ContainerImage image) : IClassFixture<Co
         using var folder = new EndToEnd.Tests.TemporaryFolder();
 
         Assert.Equal(image.FileDigest, (await ContainerImage.MakeAsync(folder)).GetProperty("digest").GetString());
+    }
+
+    [Fact]
+    public async Task The_demo_runs_its_image_and_finds_it_as_good_as_the_network()
+    {
+        using var folder = new EndToEnd.Tests.TemporaryFolder();
+
+        var result = (await TinymlCommand.RunProcessAsync(
+            new Dictionary<string, string> { ["DOCKER_HOST"] = image.Docker }, Stack.Cancellation, "demo", "--target", "container", "--json", "--home", folder.Home, "--out", folder.Output)).Expect(0).Json;
+
+        var served = result.GetProperty("served");
+        Assert.Equal(result.GetProperty("after").GetProperty("top1").GetDouble(), served.GetProperty("top1").GetDouble());
+        Assert.Equal((1000, image.Reference), (served.GetProperty("samples").GetInt32(), served.GetProperty("image").GetString()));
+        Assert.Equal("oci-image", result.GetProperty("outputs")[0].GetProperty("kind").GetString());
+        Assert.DoesNotContain(image.Reference, await image.DockerAsync("ps", "--format", "{{.Image}}"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Without_Docker_the_demo_makes_the_image_and_says_how_to_run_it()
+    {
+        using var folder = new EndToEnd.Tests.TemporaryFolder();
+
+        var result = (await TinymlCommand.RunProcessAsync(
+            new Dictionary<string, string> { ["DOCKER_HOST"] = $"unix://{folder.In("none")}" }, Stack.Cancellation, "demo", "--target", "container", "--json", "--home", folder.Home, "--out", folder.Output)).Expect(0);
+
+        Assert.False(result.Json.TryGetProperty("served", out var served) && served.ValueKind != System.Text.Json.JsonValueKind.Null);
+        Assert.Contains($"docker load --input {folder.In("out/fashion-cnn.oci.tar")} && docker run --publish 127.0.0.1:8080:8080 {image.Reference}", result.Error, StringComparison.Ordinal);
     }
 
     private static Task ReadyAsync(HttpClient http, Func<Task<string>> log) => Stack.UntilAsync(
