@@ -5,6 +5,7 @@ using TinyMLaaS.Benchmarks;
 using TinyMLaaS.Benchmarks.Artifacts;
 using TinyMLaaS.Benchmarks.Engine;
 using TinyMLaaS.Benchmarks.Orchestration;
+using TinyMLaaS.Benchmarks.Serving;
 
 // ./bench NAME [--json]: a table, or one JSON object, every figure with the limit or peer that was measured in the same run beside it. Progress goes to the standard error.
 const string usage = """
@@ -13,6 +14,7 @@ const string usage = """
            ./bench containers [--json]
            ./bench engine [--only large,latency,networks] [--network PART-OF-A-NAME] [--json]
            ./bench orchestration [--only durable,embedded] [--runs N] [--slots N] [--statements] [--json]
+           ./bench serving [--json]
     """;
 var json = args.Contains("--json");
 if (args is ["engine-large", var folder])
@@ -26,6 +28,8 @@ if (args is ["demo", ..] && args.Skip(1).All(a => a == "--json"))
     return Finish(await DemoBenchmark.RunAsync(CancellationToken.None), isTable: false);
 if (args is ["containers", ..] && args.Skip(1).All(a => a == "--json"))
     return Finish(await ContainersBenchmark.RunAsync(json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
+if (args is ["serving", ..] && args.Skip(1).All(a => a == "--json"))
+    return Finish(await ServingBenchmark.RunAsync(json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 if (args is ["engine", ..] && Options(args.Skip(1).Where(a => a != "--json").ToArray()) is var (parts, network))
     return Finish(await EngineBenchmark.RunAsync(parts, network, Repository.Root(), json ? _ => { } : Console.WriteLine, CancellationToken.None), isTable: true);
 if (args is ["artifacts", ..] && Mib(args.Skip(1).Where(a => a != "--json").ToArray()) is { } mib)
