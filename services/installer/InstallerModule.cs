@@ -27,8 +27,11 @@ public sealed class InstallerModule : WorkerModule
     }
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<ITransformer> CreateTransformers() =>
-        [new Bundle(), new Container(new ContainerParts(_options.FindModelServers(), new Dictionary<string, string>(_options.Bases, StringComparer.Ordinal)))];
+    protected override IReadOnlyList<ITransformer> CreateTransformers()
+    {
+        var signer = _options.ReadSigner();
+        return [new Bundle(signer), new Container(new ContainerParts(_options.FindModelServers(), new Dictionary<string, string>(_options.Bases, StringComparer.Ordinal)), signer)];
+    }
 
     private sealed class Validation : IValidateOptions<InstallerOptions>
     {

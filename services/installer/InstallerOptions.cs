@@ -1,3 +1,5 @@
+using TinyMLaaS.Engine.Packaging;
+
 namespace TinyMLaaS.Installer;
 
 /// <summary>Section <c>Installer</c>.</summary>
@@ -11,17 +13,25 @@ internal sealed class InstallerOptions
     /// <summary>OCI image layouts that pipelines may build on, as folders by name.</summary>
     public IDictionary<string, string> Bases { get; } = new Dictionary<string, string>(StringComparer.Ordinal);
 
+    /// <summary>File with the private key that packages are signed with: PEM, Ed25519. Unless set, the key of development, which is no secret.</summary>
+    public string? SigningKeyFile { get; set; }
+
     /// <summary>Everything that is wrong.</summary>
     public IEnumerable<string> Validate()
     {
         if (ModelServers is not null && !Directory.Exists(ModelServers))
             yield return $"Installer:ModelServers is '{ModelServers}', which is no folder. Name the one that serving/build fills.";
+        if (SigningKeyFile is not null && WhyNoSigner() is { } why)
+            yield return $"Installer:SigningKeyFile is '{SigningKeyFile}': {why}";
         foreach (var (name, folder) in Bases)
         {
             if (!File.Exists(Path.Combine(folder, "oci-layout")))
                 yield return $"Installer:Bases:{name} is '{folder}', which is no OCI image layout: it has no file 'oci-layout'. 'skopeo copy docker://NAME oci:{folder}' makes one.";
         }
     }
+
+    /// <summary>Whose seal packages get.</summary>
+    public PackageSigner ReadSigner() => SigningKeyFile is null ? PackageSigner.Development : PackageSigner.FromPem(File.ReadAllText(SigningKeyFile));
 
     /// <summary>Where the model servers are, or would be.</summary>
     public string FindModelServers()
@@ -37,5 +47,18 @@ internal sealed class InstallerOptions
                 return built;
         }
         return Path.Combine(AppContext.BaseDirectory, "model-server");
+    }
+
+    private string? WhyNoSigner()
+    {
+        try
+        {
+            ReadSigner();
+            return null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException)
+        {
+            return error.Message;
+        }
     }
 }

@@ -4,6 +4,7 @@ using Spectre.Console;
 using TinyMLaaS.Contracts;
 using TinyMLaaS.Tinyml.Demo;
 using TinyMLaaS.Tinyml.Networks;
+using TinyMLaaS.Tinyml.Packages;
 using TinyMLaaS.Tinyml.Resources;
 using TinyMLaaS.Tinyml.Runs;
 using TinyMLaaS.Tinyml.Servers;
@@ -36,6 +37,7 @@ internal static class Cli
             CancelCommand.Create(options, terminal),
             KeyCommand.Create(options, terminal),
             ResumeCommand.Create(options, terminal),
+            VerifyCommand.Create(options, terminal),
         };
         root.Options.Add(new HelpOption());
         root.Options.Add(new VersionOption());

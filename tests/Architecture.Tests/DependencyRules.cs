@@ -17,7 +17,7 @@ internal static class DependencyRules
     private static readonly string[] Composing = ["standalone", "tinyml"];
 
     // Small and pure; the engine knows no bus, database, web or logger.
-    private static readonly string[] EnginePackages = ["Google.Protobuf", "Grpc.Tools", "System.Numerics.Tensors", "Microsoft.ML.OnnxRuntime"];
+    private static readonly string[] EnginePackages = ["BouncyCastle.Cryptography", "Google.Protobuf", "Grpc.Tools", "System.IO.Hashing", "System.Numerics.Tensors", "Microsoft.ML.OnnxRuntime"];
 
     /// <summary>Every broken rule as <c>PROJECT: what is wrong</c>.</summary>
     public static IEnumerable<string> Broken(IReadOnlyList<ProjectFile> projects) => projects.SelectMany(p => Broken(p, projects));

@@ -25,6 +25,9 @@ internal sealed class PackageFile
     /// <summary>Content address.</summary>
     public string Digest { get; }
 
+    /// <summary>The first 12 digits of the content address, for names.</summary>
+    public string ShortDigest => Digest["sha256:".Length..][..12];
+
     /// <summary>A file on disk, read when it is written into the package.</summary>
     public static PackageFile FromDisk(string path, string source) => new(path, () => File.OpenRead(source));
 

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyMLaaS.Engine.Onnx;
+using TinyMLaaS.Engine.Packaging;
 using TinyMLaaS.Engine.Tests.Graphs;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Engine.Transformers.Bundle;
@@ -26,7 +27,7 @@ public sealed class BundleTests
         var files = Extract(Run(folder).OutputPath!).ToDictionary(e => e.Name, e => e.Content);
 
         var manifest = JsonNode.Parse(files["manifest.json"])!;
-        Assert.Equal(files.Keys.Where(k => k != "manifest.json").Order(StringComparer.Ordinal), manifest["files"]!.AsArray().Select(f => (string)f!["path"]!));
+        Assert.Equal(files.Keys.Where(k => k is not ("manifest.json" or SealedPackage.EntryName)).Order(StringComparer.Ordinal), manifest["files"]!.AsArray().Select(f => (string)f!["path"]!));
         foreach (var file in manifest["files"]!.AsArray())
         {
             var content = files[(string)file!["path"]!];
@@ -75,7 +76,7 @@ public sealed class BundleTests
         var second = Run(two).OutputPath!;
 
         Assert.Equal(File.ReadAllBytes(first), File.ReadAllBytes(second));
-        Assert.Equal("manifest.json", Extract(first)[0].Name);
+        Assert.Equal([SealedPackage.EntryName, "manifest.json"], Extract(first).Take(2).Select(e => e.Name));
         Assert.All(Extract(first), e => Assert.Equal((DateTimeOffset.UnixEpoch, 0, 0, "", ""), (e.Time, e.Uid, e.Gid, e.User, e.Group)));
     }
 
@@ -110,7 +111,7 @@ public sealed class BundleTests
         using var folder = new TemporaryFolder();
         var path = folder.Write("broken.onnx", "no network");
 
-        var refused = Assert.Throws<TransformRejectedException>(() => new Bundle().Transform(
+        var refused = Assert.Throws<TransformRejectedException>(() => new Bundle(PackageSigner.Development).Transform(
             new TransformRequest { InputPath = path, InputKind = "onnx", WorkFolder = folder.Path }, new Progress<TransformProgress>(), TestContext.Current.CancellationToken));
 
         Assert.Equal("invalid-model", refused.Code);
@@ -119,7 +120,7 @@ public sealed class BundleTests
     private static TransformResult Run(TemporaryFolder folder, string? options = null)
     {
         var input = folder.Write("input.onnx", OnnxFile.ToBytes(GraphText.Parse("in x: float[N,3]\nconst w: float[3,4] ~ 1\ny = MatMul(x, w)\nout y")));
-        return new Bundle().Transform(
+        return new Bundle(PackageSigner.Development).Transform(
             new TransformRequest
             {
                 InputPath = input,

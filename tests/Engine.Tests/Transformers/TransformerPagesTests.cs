@@ -3,6 +3,7 @@ using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Float16;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
 using TinyMLaaS.Engine.OnnxRuntime.QuantizeDynamic;
+using TinyMLaaS.Engine.Packaging;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Engine.Transformers.Bundle;
 using TinyMLaaS.Engine.Transformers.Container;
@@ -13,7 +14,7 @@ namespace TinyMLaaS.Engine.Tests.Transformers;
 /// <summary>The pages under <c>docs/transformers</c> say what the code says.</summary>
 public sealed class TransformerPagesTests
 {
-    private static readonly ITransformer[] All = [new Fuse(), new Quantize(), new QuantizeDynamic(), new ToFloat16(), new Evaluate(), new Bundle(), new Container(new ContainerParts("", new Dictionary<string, string>()))];
+    private static readonly ITransformer[] All = [new Fuse(), new Quantize(), new QuantizeDynamic(), new ToFloat16(), new Evaluate(), new Bundle(PackageSigner.Development), new Container(new ContainerParts("", new Dictionary<string, string>()), PackageSigner.Development)];
 
     public static TheoryData<string> Names => [.. All.Select(t => t.Info.Name)];
 

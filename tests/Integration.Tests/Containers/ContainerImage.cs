@@ -21,6 +21,9 @@ public sealed class ContainerImage : IAsyncLifetime
     /// <summary>The engine's address.</summary>
     public string Docker => _docker.Address;
 
+    /// <summary>The home of the run that made it.</summary>
+    public string Home => _folder.Home;
+
     /// <summary>The delivered file.</summary>
     public string File { get; private set; } = "";
 

@@ -112,6 +112,23 @@ public sealed class ContainerImageTests(ContainerImage image) : IClassFixture<Co
     }
 
     [Fact]
+    public async Task Its_seal_holds_and_it_can_be_made_again()
+    {
+        var verified = (await TinymlCommand.RunAsync(Stack.Cancellation, "verify", image.File, "--rebuild", "--home", image.Home, "--json")).Expect(0);
+
+        Assert.Equal((image.FileDigest, true), (verified.Json.GetProperty("digest").GetString(), verified.Json.GetProperty("rebuild").GetProperty("identical").GetBoolean()));
+        using var folder = new EndToEnd.Tests.TemporaryFolder();
+        var changed = folder.In("changed");
+        File.Copy(image.File, changed);
+        await using (var stream = new FileStream(changed, FileMode.Open))
+        {
+            stream.Position = stream.Length - 1;
+            stream.WriteByte(1);
+        }
+        Assert.Contains("The content was changed", (await TinymlCommand.RunAsync(Stack.Cancellation, "verify", changed)).Expect(2).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_demo_runs_its_image_and_finds_it_as_good_as_the_network()
     {
         using var folder = new EndToEnd.Tests.TemporaryFolder();

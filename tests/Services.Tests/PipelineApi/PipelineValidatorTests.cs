@@ -4,6 +4,7 @@ using TinyMLaaS.Contracts;
 using TinyMLaaS.Documents;
 using TinyMLaaS.Engine.OnnxRuntime.Evaluate;
 using TinyMLaaS.Engine.OnnxRuntime.Quantize;
+using TinyMLaaS.Engine.Packaging;
 using TinyMLaaS.Engine.Transformers;
 using TinyMLaaS.Engine.Transformers.Bundle;
 using TinyMLaaS.Engine.Transformers.Fuse;
@@ -19,7 +20,7 @@ public sealed class PipelineValidatorTests
     private static readonly Catalogue Full = new([TestTransformers.Fuse, TestTransformers.Quantize, TestTransformers.Evaluate, TestTransformers.Bundle]);
 
     /// <summary>What the shipped workers announce: the documents are written against that.</summary>
-    private static readonly Catalogue Shipped = new(new ITransformer[] { new Fuse(), new Quantize(), new Evaluate(), new Bundle() }.Select(t => Worker.Describe(t.Info)));
+    private static readonly Catalogue Shipped = new(new ITransformer[] { new Fuse(), new Quantize(), new Evaluate(), new Bundle(PackageSigner.Development) }.Select(t => Worker.Describe(t.Info)));
 
     public static TheoryData<string> WrongDocuments() =>
         [.. Directory.EnumerateFiles(Repository.Path("tests/EndToEnd.Tests/WrongPipelines"), "*.expected.json").Select(f => Path.GetFileName(f).Replace(".expected.json", "", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];

@@ -8,9 +8,10 @@ namespace TinyMLaaS.Engine.Transformers.Bundle;
 
 /// <summary>
 /// <c>installer/bundle</c>: one archive that holds a network with all that is known of it: <c>model.onnx</c>, <c>manifest.json</c> (digests, inputs and
-/// outputs, the recipe), <c>report.json</c> with the steps' reports under <c>reports/</c>, and a <c>README.txt</c>.
+/// outputs, the recipe), <c>report.json</c> with the steps' reports under <c>reports/</c>, a bill of materials, and a <c>README.txt</c>; sealed (<see cref="SealedPackage"/>).
 /// </summary>
-public sealed class Bundle : ITransformer
+/// <param name="signer">Whose seal the archive gets.</param>
+public sealed class Bundle(PackageSigner signer) : ITransformer
 {
     private const int FormatVersion = 1;
 
@@ -18,7 +19,7 @@ public sealed class Bundle : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "installer/bundle",
-        Version = "2",
+        Version = $"3-{signer.ShortId}",
         Summary = "Packs the network, a manifest with digests and the recipe, and all reports into one archive.",
         Accepts = ["onnx"],
         Produces = "bundle",
@@ -40,6 +41,8 @@ public sealed class Bundle : ITransformer
         var reports = Reports(request.History);
         var summary = Summary(name, network, model, request.History, reports);
         var described = new List<PackageFile> { model, PackageFile.FromMemory("README.txt", Readme(name, network)), PackageFile.FromMemory("report.json", PackageJson.Bytes(summary)) };
+        var components = new JsonArray(Provenance.Network(name, model));
+        described.Add(Provenance.Bill(Provenance.BillPath, "data", name, model.ShortDigest, components));
         described.AddRange(reports);
         described.Sort((a, b) => string.CompareOrdinal(a.Path, b.Path));
         var manifest = new JsonObject
@@ -54,14 +57,17 @@ public sealed class Bundle : ITransformer
 
         progress.Report(new TransformProgress(0.3, "packing"));
         var output = Path.Combine(request.WorkFolder, $"{name}.tar.gz");
+        var body = Path.Combine(request.WorkFolder, "body");
         // The manifest comes first, so that a reader of the stream knows what follows.
-        PackageArchive.Write(output, described.Prepend(PackageFile.FromMemory("manifest.json", PackageJson.Bytes(manifest))), cancellation);
+        PackageArchive.Write(body, described.Prepend(PackageFile.FromMemory("manifest.json", PackageJson.Bytes(manifest))), cancellation);
+        SealedPackage.Write(output, body, sha256 => Provenance.Statement([(Path.GetFileName(output), sha256)], Info, request, components), signer);
         return new TransformResult
         {
             OutputPath = output,
             Report = new JsonObject
             {
                 ["name"] = name,
+                ["signedBy"] = signer.PublicKey.Id,
                 ["bytes"] = new FileInfo(output).Length,
                 ["files"] = PackageJson.Describe(described),
                 ["network"] = network.DeepClone(),
@@ -115,9 +121,10 @@ public sealed class Bundle : ITransformer
             {Values(network["inputs"])}
             Outputs
             {Values(network["outputs"])}
-            Check that nothing was changed on the way: the digests in manifest.json are those that
-              sha256sum model.onnx
-            prints. A symbol in a shape, such as a batch, may be any number.
+            Check that nothing was changed on the way, and who made it:
+              tinyml verify {name}.tar.gz
+            provenance.dsse.json, the first file of the archive, is what it was made of and how, signed; sbom.cdx.json
+            says what it consists of. A symbol in a shape, such as a batch, may be any number.
 
             Run it with ONNX Runtime (https://onnxruntime.ai), for example in Python:
               import onnxruntime

@@ -7,9 +7,11 @@ namespace TinyMLaaS.Engine.Transformers.Container;
 
 /// <summary>
 /// <c>installer/container</c>: an image that serves the network over HTTP, written without a container engine. It holds libraries, the model server and the network, each in a layer of its own, so that another
-/// network ships as its layer alone.
+/// network ships as its layer alone. The file is sealed (<see cref="SealedPackage"/>).
 /// </summary>
-public sealed class Container(ContainerParts parts) : ITransformer
+/// <param name="parts">What images are made of.</param>
+/// <param name="signer">Whose seal they get.</param>
+public sealed class Container(ContainerParts parts, PackageSigner signer) : ITransformer
 {
     private const string User = "65532:65532";
     private const string Program = "/app/model-server";
@@ -19,7 +21,7 @@ public sealed class Container(ContainerParts parts) : ITransformer
     public TransformerInfo Info { get; } = new()
     {
         Name = "installer/container",
-        Version = $"1-{parts.Digest[..12]}",
+        Version = $"1-{parts.Digest[..12]}-{signer.ShortId}",
         Summary = "Packs the network and a server of it into a container image.",
         Accepts = ["onnx"],
         Produces = "oci-image",
@@ -36,11 +38,13 @@ public sealed class Container(ContainerParts parts) : ITransformer
         var name = options.Name ?? ContainerOptions.Fit(request.History?.ModelName ?? "model");
         var served = name[(name.LastIndexOf('/') + 1)..];
         var model = PackageFile.FromDisk($"models/{served}.onnx", request.InputPath);
-        var tag = options.Tag ?? model.Digest["sha256:".Length..][..12];
+        var tag = options.Tag ?? model.ShortDigest;
         cancellation.ThrowIfCancellationRequested();
 
         progress.Report(new TransformProgress(0.1, "packing the model"));
-        var files = new List<PackageFile> { model, PackageFile.FromMemory("models/models.json", PackageJson.Bytes(Manifest(served, model))) };
+        var platforms = ContainerParts.Platforms.Intersect(options.Platforms, StringComparer.Ordinal).ToArray();
+        var components = new JsonArray([Provenance.Network(served, model), .. platforms.SelectMany(p => Provenance.Components(parts.ComponentsOf(p, withLibraries: options.Base is null)))]);
+        var files = new List<PackageFile> { model, PackageFile.FromMemory("models/models.json", PackageJson.Bytes(Manifest(served, model))), Provenance.Bill("package/" + Provenance.BillPath, "container", name, tag, components) };
         if (request.History is { } history)
             files.Add(PackageFile.FromMemory("package/recipe.json", PackageJson.Bytes(history.Recipe)));
         var top = (ImageLayer.Write(Path.Combine(request.WorkFolder, "model-layer"), files, cancellation), "model");
@@ -58,7 +62,7 @@ public sealed class Container(ContainerParts parts) : ITransformer
         if (options.Base is { } named)
             labels["org.opencontainers.image.base.name"] = named;
         var images = new List<Image>();
-        foreach (var platform in ContainerParts.Platforms.Intersect(options.Platforms, StringComparer.Ordinal))
+        foreach (var platform in platforms)
         {
             var (layers, config, baseDigest) = parts.Below(platform, options.Base, cancellation);
             if (baseDigest is not null)
@@ -68,7 +72,9 @@ public sealed class Container(ContainerParts parts) : ITransformer
 
         progress.Report(new TransformProgress(0.6, "writing the image"));
         var output = Path.Combine(request.WorkFolder, "image.tar");
-        var digest = ImageArchive.Write(output, name, tag, images, labels, cancellation);
+        var body = Path.Combine(request.WorkFolder, "body");
+        var digest = ImageArchive.Write(body, name, tag, images, labels, cancellation);
+        SealedPackage.Write(output, body, sha256 => Provenance.Statement([("image.tar", sha256), ($"{name}:{tag}", digest["sha256:".Length..])], Info, request, components), signer);
         return new TransformResult
         {
             OutputPath = output,
@@ -76,6 +82,7 @@ public sealed class Container(ContainerParts parts) : ITransformer
             {
                 ["image"] = $"{name}:{tag}",
                 ["digest"] = digest,
+                ["signedBy"] = signer.PublicKey.Id,
                 ["bytes"] = new FileInfo(output).Length,
                 ["port"] = options.Port,
                 ["platforms"] = new JsonArray([.. images.Select(Describe)]),

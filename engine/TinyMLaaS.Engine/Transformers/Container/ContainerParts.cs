@@ -73,7 +73,13 @@ public sealed class ContainerParts
     }
 
     /// <summary>What the layers of the model server hold, as <c>serving/build</c> wrote it down.</summary>
-    internal JsonArray ComponentsOf(string platform) => Built(platform)["components"]!.AsArray();
+    /// <param name="platform">One of <see cref="Platforms"/>.</param>
+    /// <param name="withLibraries">Those of C and C++, too.</param>
+    internal JsonArray ComponentsOf(string platform, bool withLibraries)
+    {
+        var built = Built(platform);
+        return new JsonArray([.. (withLibraries ? (string[])[System, Server] : [Server]).SelectMany(l => (built["components"]?[l] as JsonArray ?? []).Select(c => c!.DeepClone()))]);
+    }
 
     private ImageLayer Layer(string platform, string name, CancellationToken cancellation)
     {
@@ -97,7 +103,7 @@ public sealed class ContainerParts
         var path = PathOf(platform, Components);
         try
         {
-            return JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject ?? throw new JsonException("it holds no object");
+            return JsonNode.Parse(File.ReadAllBytes(path)) is JsonObject built && built["components"] is JsonObject ? built : throw new JsonException("it is not what serving/build writes");
         }
         catch (JsonException error)
         {
