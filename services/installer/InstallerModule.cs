@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using TinyMLaaS.Engine.Transformers;
@@ -20,8 +19,6 @@ public sealed class InstallerModule : WorkerModule
     /// <inheritdoc/>
     public override void AddServices(IHostApplicationBuilder builder)
     {
-        builder.Services.AddOptions<InstallerOptions>().BindConfiguration(InstallerOptions.Section).ValidateOnStart();
-        builder.Services.AddSingleton<IValidateOptions<InstallerOptions>, Validation>();
         _options = builder.Configuration.GetSection(InstallerOptions.Section).Get<InstallerOptions>() ?? new InstallerOptions();
         base.AddServices(builder);
     }
@@ -29,12 +26,10 @@ public sealed class InstallerModule : WorkerModule
     /// <inheritdoc/>
     protected override IReadOnlyList<ITransformer> CreateTransformers()
     {
+        // The worker is made when the host starts.
+        if (_options.Validate().ToArray() is { Length: > 0 } wrong)
+            throw new OptionsValidationException("", typeof(InstallerOptions), wrong);
         var signer = _options.ReadSigner();
         return [new Bundle(signer), new Container(new ContainerParts(_options.FindModelServers(), new Dictionary<string, string>(_options.Bases, StringComparer.Ordinal)), signer)];
-    }
-
-    private sealed class Validation : IValidateOptions<InstallerOptions>
-    {
-        public ValidateOptionsResult Validate(string? name, InstallerOptions options) => options.Validate().ToArray() is { Length: > 0 } wrong ? ValidateOptionsResult.Fail(wrong) : ValidateOptionsResult.Success;
     }
 }

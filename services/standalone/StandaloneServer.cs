@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 using Serilog;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
@@ -82,6 +83,11 @@ public sealed class StandaloneServer : IAsyncDisposable
             catch (StartRefusedException e)
             {
                 throw new StandaloneException(e.Code, e.Message, e);
+            }
+            catch (OptionsValidationException e)
+            {
+                // What its environment says.
+                throw new StandaloneException("wrong-options", string.Join(' ', e.Failures), e);
             }
             catch (IOException e) when (options.Port != 0)
             {

@@ -78,6 +78,18 @@ public sealed class VerifyTests(VerifyTests.DemoPackage demo) : IClassFixture<Ve
         Assert.Contains("unknown-artifact", refused.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_key_to_sign_with_that_is_none_is_refused_before_anything_runs()
+    {
+        using var folder = new TemporaryFolder();
+
+        var refused = (await TinymlCommand.RunProcessAsync(
+            new Dictionary<string, string> { ["Installer__SigningKeyFile"] = folder.In("none") }, Cancellation, "demo", "--json", "--home", folder.Home, "--out", folder.Output)).Expect(2);
+
+        Assert.Equal("wrong-options", Code(refused));
+        Assert.Contains($"Installer:SigningKeyFile is '{folder.In("none")}': Could not find file", refused.Error, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("none", "file-not-readable")]
     [InlineData("text", "not-a-package")]

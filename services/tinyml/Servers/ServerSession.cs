@@ -49,7 +49,7 @@ internal sealed class ServerSession : IAsyncDisposable
 
     /// <summary>What a failed start means for the command line.</summary>
     public static CommandException Translate(StandaloneException e) =>
-        new(e.Code is "no-keys" or "unknown-service" or "home-not-usable" ? ExitCodes.WrongInput : ExitCodes.NoServer, e.Code, e.Message, inner: e);
+        new(e.Code is "no-keys" or "unknown-service" or "wrong-options" or "home-not-usable" ? ExitCodes.WrongInput : ExitCodes.NoServer, e.Code, e.Message, inner: e);
 
     private static async Task<ServerSession> FindAsync(ServerChoice choice, TimeProvider time, Action<string> say, CancellationToken cancellation)
     {
