@@ -18,6 +18,9 @@ namespace TinyMLaaS.Services.Tests.PipelineApi;
 /// <summary>pipeline-api on a real Kestrel before a real artifact-store and a fake orchestrator, with a folder of its own.</summary>
 internal sealed class ApiUnderTest : IAsyncDisposable
 {
+    // A message that a process had in hand when it died leaves half a minute later.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+
     private readonly RunningServices _services;
 
     private ApiUnderTest(RunningServices services, FakeOrchestrator orchestrator)
@@ -120,7 +123,7 @@ internal sealed class ApiUnderTest : IAsyncDisposable
     public static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-        deadline.CancelAfter(TimeSpan.FromSeconds(120));
+        deadline.CancelAfter(Patience);
         try
         {
             while (!await condition())
@@ -128,7 +131,7 @@ internal sealed class ApiUnderTest : IAsyncDisposable
         }
         catch (OperationCanceledException) when (!Cancellation.IsCancellationRequested)
         {
-            Assert.Fail($"Waited 20 s for {what}.");
+            Assert.Fail($"Waited {Patience.TotalSeconds} s for {what}.");
         }
     }
 
