@@ -84,10 +84,10 @@ internal sealed class Repositories(IOptions<ArtifactStoreOptions> options)
         {
             var known = FindManifest(tenant, repository, digest);
             if (document.Subject is { } subject)
-                Write(Path.Combine(ReferrersPath(folder, subject), digest.Hex), Descriptor(digest, size, document));
+                WriteJson(Path.Combine(ReferrersPath(folder, subject), digest.Hex), Descriptor(digest, size, document));
             if (known is null || (isPushed && !known.IsPushed))
             {
-                Write(ManifestPath(folder, digest), new ManifestRecord
+                WriteJson(ManifestPath(folder, digest), new ManifestRecord
                 {
                     MediaType = document.MediaType,
                     Size = size,
@@ -175,7 +175,7 @@ internal sealed class Repositories(IOptions<ArtifactStoreOptions> options)
     /// <summary>Writes a file whole.</summary>
     public void Write(string path, ReadOnlySpan<byte> content) => Durability.WriteFile(path, content, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
 
-    private void Write<T>(string path, T content) => Write(path, JsonSerializer.SerializeToUtf8Bytes(content, ContractJson.Options).AsSpan());
+    private void WriteJson<T>(string path, T content) => Write(path, JsonSerializer.SerializeToUtf8Bytes(content, ContractJson.Options));
 
     private static JsonObject Descriptor(Digest digest, long size, ManifestDocument document)
     {
