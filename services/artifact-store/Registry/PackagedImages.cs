@@ -45,8 +45,12 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
 
     private readonly ConcurrentDictionary<(string Tenant, Digest File), PackagedImage> _images = new();
     private readonly ConcurrentDictionary<(string Tenant, Digest Part), IReadOnlyDictionary<Digest, ArtifactPart>> _parts = new();
+    private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     // Taking a file and forgetting it again do not meet.
     private readonly SemaphoreSlim _turn = new(1, 1);
+
+    /// <summary>Ends when every file has been looked at that was there at the start.</summary>
+    public Task Begun => _begun.Task;
 
     /// <summary>Believes what an earlier process has found. The store must have its folder by then.</summary>
     public override Task StartAsync(CancellationToken cancellationToken)
@@ -125,6 +129,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
                 log.LogWarning("The image in {Digest} of {Tenant} could not be looked at: {Reason}", file.Text, tenant.Text, error.Message);
             }
         }
+        _begun.TrySetResult();
     }
 
     private async Task TakeAsync(TenantName tenant, Digest file, CancellationToken cancellation)

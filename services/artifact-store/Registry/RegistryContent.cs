@@ -1,9 +1,10 @@
 using TinyMLaaS.ArtifactStore.Storage;
+using TinyMLaaS.Contracts.Artifacts;
 
 namespace TinyMLaaS.ArtifactStore.Registry;
 
 /// <summary>Finds bytes of the registry by their digest: pushed ones are artifacts of their own, those of packaged images lie in the files of these. Finding them is a use, which keeps garbage collection away.</summary>
-internal sealed class RegistryContent(IArtifactStore store, PackagedImages images, Repositories repositories)
+internal sealed class RegistryContent(FileSystemArtifactStore store, PackagedImages images, Repositories repositories)
 {
     /// <summary>Opens a blob, or a manifest; null when the tenant has none.</summary>
     /// <param name="tenant">The owner.</param>
@@ -46,14 +47,26 @@ internal sealed class RegistryContent(IArtifactStore store, PackagedImages image
     public ManifestRecord? FindManifest(TenantName tenant, string repository, Digest digest) =>
         repositories.FindManifest(tenant, repository, digest) is { } record && (record.IsPushed || images.Find(tenant, digest).Count > 0) ? record : null;
 
-    /// <summary>Every artifact that pushed manifests need, for the service that collects garbage; one may come more than once.</summary>
-    public IEnumerable<RepositoryReference> References()
+    /// <summary>
+    /// Every artifact that pushed manifests need, for the service that collects garbage; one may come more than once. Where bytes lie in files of packaged images alone, one of the files is enough: layers that many
+    /// images share do not keep all of them.
+    /// </summary>
+    public IEnumerable<ArtifactReference> References()
     {
-        foreach (var reference in repositories.References())
+        var kept = new HashSet<(string Tenant, Digest File)>();
+        foreach (var (tenant, digest, manifest) in repositories.References())
         {
-            yield return reference;
-            foreach (var file in images.Find(reference.Tenant, reference.Digest).Keys)
-                yield return reference with { Digest = file };
+            yield return new ArtifactReference { Tenant = tenant.Text, Digest = digest.Text };
+            var files = images.Find(tenant, digest).Keys;
+            if (store.Holds(tenant, digest, StoredKinds.RegistryBlob) || store.Holds(tenant, digest, StoredKinds.RegistryManifest) || files.Any(file => kept.Contains((tenant.Text, file))))
+                continue;
+            // The one that the image came in has all of it.
+            var whole = images.Find(tenant, manifest);
+            var undamaged = files.Where(file => store.Holds(tenant, file, ArtifactKinds.OciImage)).ToArray();
+            if (undamaged.OrderByDescending(whole.ContainsKey).ThenBy(file => file.Hex, StringComparer.Ordinal).FirstOrDefault() is not { } chosen)
+                continue;
+            kept.Add((tenant.Text, chosen));
+            yield return new ArtifactReference { Tenant = tenant.Text, Digest = chosen.Text };
         }
     }
 }

@@ -3,7 +3,6 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using TinyMLaaS.ArtifactStore.Artifacts;
 using TinyMLaaS.ArtifactStore.Storage;
-using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Registry;
 using TinyMLaaS.ServiceDefaults;
 
@@ -20,8 +19,14 @@ internal static class RegistryEndpoints
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.Map($"{RegistryPath.Root}{{**path}}", AnswerAsync).AddEndpointFilter(AnswerFailureAsync);
-        routes.MapGet("/v1/registry-references", (RegistryContent content) =>
-            Results.Ok(content.References().Select(r => new ArtifactReference { Tenant = r.Tenant.Text, Digest = r.Digest.Text })));
+        routes.MapGet("/v1/registry-references", ReferencesAsync);
+    }
+
+    private static async Task<IResult> ReferencesAsync(RegistryContent content, PackagedImages images, CancellationToken cancellation)
+    {
+        // Before that it is not known which files are needed.
+        await images.Begun.WaitAsync(cancellation);
+        return Results.Ok(content.References());
     }
 
     private static async Task<IResult> AnswerAsync(HttpContext http, ManifestRequests manifests, BlobRequests blobs, UploadRequests uploads, CancellationToken cancellation)

@@ -32,8 +32,11 @@ internal sealed record ManifestRecord
     public string? Subject { get; init; }
 }
 
-/// <summary>A reference of the registry to bytes: to the file or to the image's file that holds them.</summary>
-internal sealed record RepositoryReference(TenantName Tenant, Digest Digest);
+/// <summary>A pushed manifest needs bytes.</summary>
+/// <param name="Tenant">The owner.</param>
+/// <param name="Digest">Of the bytes.</param>
+/// <param name="Manifest">The manifest that says so; it needs itself, too.</param>
+internal sealed record RepositoryReference(TenantName Tenant, Digest Digest, Digest Manifest);
 
 /// <summary>
 /// Which manifests a repository has, what its tags mean, and who refers to whom. All of it is small files below <c>ROOT/.registry/TENANT/NAME</c>, whole or absent: <c>_manifests/HEX</c>, <c>_tags/TAG</c>,
@@ -148,13 +151,13 @@ internal sealed class Repositories(IOptions<ArtifactStoreOptions> options)
                 {
                     if (!seen.Add(digest))
                         continue;
-                    yield return new RepositoryReference(tenant, digest);
+                    yield return new RepositoryReference(tenant, digest, digest);
                     if (FindManifest(tenant, repository, digest) is not { } record)
                         continue;
                     foreach (var blob in record.Blobs)
                     {
                         if (Digest.TryParse(blob, out var name))
-                            yield return new RepositoryReference(tenant, name);
+                            yield return new RepositoryReference(tenant, name, digest);
                     }
                     foreach (var manifest in record.Manifests)
                     {

@@ -165,6 +165,9 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         }
     }
 
+    /// <summary>Whether an artifact is there as one of a kind, and was not found damaged. No use of it.</summary>
+    public bool Holds(TenantName tenant, Digest digest, string kind) => PathOf(tenant, digest) is var path && File.Exists(path) && File.Exists($"{path}.{kind}");
+
     /// <summary>Whether an artifact is there, damaged or not. No use of it.</summary>
     public bool Holds(TenantName tenant, Digest digest) => PathOf(tenant, digest) is var path && (File.Exists(path) || File.Exists($"{path}.{Damaged}"));
 
