@@ -52,7 +52,7 @@ internal static class UnusedEndpoints
                 return StoreRequest.InvalidDigest(artifact.Digest);
             if (await store.RemoveUnusedAsync(tenant, digest, request.Before, cancellation) is not { } freed)
                 continue;
-            images.Forget(tenant, digest);
+            await images.ForgetAsync(tenant, digest);
             count++;
             bytes += freed;
         }

@@ -77,15 +77,16 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
     public async Task TakeAsync(TenantName tenant, StoreResult result, CancellationToken cancellation)
     {
         if (result is StoreResult.Stored { Artifact: { Kind: ArtifactKinds.OciImage } artifact } && Digest.TryParse(artifact.Digest, out var file))
-            await TakeAsync(tenant, file, cancellation);
+            await TakeAsync(tenant, file, isNew: true, cancellation);
     }
 
     /// <summary>Takes the image of a file out of the registry when the file is gone.</summary>
-    public void Forget(TenantName tenant, Digest file)
+    public async Task ForgetAsync(TenantName tenant, Digest file)
     {
         if (!_images.ContainsKey((tenant.Text, file)))
             return;
-        _turn.Wait();
+        // Not to be cancelled: the file is gone.
+        await _turn.WaitAsync(CancellationToken.None);
         try
         {
             // Stored again meanwhile.
@@ -114,15 +115,14 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         foreach (var (tenant, file) in _images.Keys)
         {
             if (TenantName.TryParse(tenant, out var owner) && !store.Holds(owner, file))
-                Forget(owner, file);
+                await ForgetAsync(owner, file);
         }
         foreach (var (tenant, file) in store.FindAll(ArtifactKinds.OciImage).ToArray())
         {
             stoppingToken.ThrowIfCancellationRequested();
             try
             {
-                if (!_images.ContainsKey((tenant.Text, file)))
-                    await TakeAsync(tenant, file, stoppingToken);
+                await TakeAsync(tenant, file, isNew: false, stoppingToken);
             }
             catch (IOException error)
             {
@@ -132,11 +132,14 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         _begun.TrySetResult();
     }
 
-    private async Task TakeAsync(TenantName tenant, Digest file, CancellationToken cancellation)
+    private async Task TakeAsync(TenantName tenant, Digest file, bool isNew, CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation);
         try
         {
+            // What is known keeps the names that it has by now.
+            if (!isNew && _images.ContainsKey((tenant.Text, file)))
+                return;
             if (await store.OpenAsync(tenant, file, cancellation) is not { } artifact)
                 return;
             await using var content = artifact.Content;

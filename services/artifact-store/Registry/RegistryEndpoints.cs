@@ -54,17 +54,24 @@ internal static class RegistryEndpoints
             RegistryResource.Upload when HttpMethods.IsPatch(method) => await uploads.AppendAsync(http, request, cancellation),
             RegistryResource.Upload when HttpMethods.IsPut(method) => await uploads.EndAsync(http, request, cancellation),
             RegistryResource.Upload when HttpMethods.IsDelete(method) => await uploads.AbandonAsync(request, cancellation),
-            RegistryResource.Blob when HttpMethods.IsDelete(method) => Unsupported(http, "Blobs are not deleted one by one: one that no manifest refers to goes with the garbage."),
-            _ => Unsupported(http, $"{method} is not for {path.Text}."),
+            RegistryResource.Blob when HttpMethods.IsDelete(method) => Unsupported(http, path, "Blobs are not deleted one by one: one that no manifest refers to goes with the garbage."),
+            _ => Unsupported(http, path, $"{method} is not for {path.Text}."),
         };
     }
 
     /// <summary>A repository that the caller does not have.</summary>
     public static IResult UnknownRepository(string repository) => RegistryAnswers.Refuse(StatusCodes.Status404NotFound, RegistryCodes.NameUnknown, $"There is no repository '{repository}'.");
 
-    private static IResult Unsupported(HttpContext http, string message)
+    private static IResult Unsupported(HttpContext http, RegistryPath path, string message)
     {
-        http.Response.Headers.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE";
+        http.Response.Headers.Allow = path.Resource switch
+        {
+            RegistryResource.Manifest => "GET, HEAD, PUT, DELETE",
+            RegistryResource.Blob => "GET, HEAD",
+            RegistryResource.Uploads => "POST",
+            RegistryResource.Upload => "GET, PATCH, PUT, DELETE",
+            _ => "GET",
+        };
         return RegistryAnswers.Refuse(StatusCodes.Status405MethodNotAllowed, RegistryCodes.Unsupported, message);
     }
 

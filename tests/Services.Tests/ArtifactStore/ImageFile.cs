@@ -65,14 +65,14 @@ internal sealed class ImageFile
 
     public byte[] Blob(string digest) => Files[Path(digest)];
 
-    /// <summary>The tar.</summary>
+    /// <summary>The tar; the same bytes each time.</summary>
     public byte[] Write()
     {
         using var stream = new MemoryStream();
         using (var tar = new TarWriter(stream, TarEntryFormat.Ustar, leaveOpen: true))
         {
             foreach (var (name, content) in Files)
-                tar.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, name) { DataStream = new MemoryStream(content) });
+                tar.WriteEntry(new UstarTarEntry(TarEntryType.RegularFile, name) { DataStream = new MemoryStream(content), ModificationTime = DateTimeOffset.UnixEpoch });
         }
         return stream.ToArray();
     }
