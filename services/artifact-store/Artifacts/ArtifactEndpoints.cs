@@ -33,7 +33,7 @@ internal static class ArtifactEndpoints
         if (request.ContentLength > options.Value.MaxBytes)
             return StoreRequest.TooLarge(options.Value.MaxBytes);
         var result = await store.StoreAsync(tenant, kind, request.Body, expected, cancellation);
-        await images.TakeAsync(tenant, result, cancellation);
+        await images.TakeAsync(tenant, result);
         return StoreRequest.Answer(result, expected);
     }
 

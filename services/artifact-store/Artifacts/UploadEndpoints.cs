@@ -59,7 +59,7 @@ internal static class UploadEndpoints
             return InvalidRange(wrong);
         var result = await uploads.EndAsync(tenant, id, address, from, length, http.Request.Body, cancellation);
         if (result is UploadResult.Ended ended)
-            await images.TakeAsync(tenant, ended.Result, cancellation);
+            await images.TakeAsync(tenant, ended.Result);
         return Answer(http, result, StatusCodes.Status202Accepted, address);
     }
 

@@ -46,8 +46,8 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
     private readonly ConcurrentDictionary<(string Tenant, Digest File), PackagedImage> _images = new();
     private readonly ConcurrentDictionary<(string Tenant, Digest Part), IReadOnlyDictionary<Digest, ArtifactPart>> _parts = new();
     private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    // Taking a file and forgetting it again do not meet.
-    private readonly SemaphoreSlim _turn = new(1, 1);
+    // Of a tenant's files one is taken or forgotten at a time.
+    private readonly ConcurrentDictionary<string, SemaphoreSlim> _turns = new(StringComparer.Ordinal);
 
     /// <summary>Ends when every file has been looked at that was there at the start.</summary>
     public Task Begun => _begun.Task;
@@ -74,10 +74,11 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         _parts.TryGetValue((tenant.Text, digest), out var parts) ? parts : new Dictionary<Digest, ArtifactPart>();
 
     /// <summary>Makes images of what was just stored, if it is a file of images. Its names mean these images from now on, whatever they meant before.</summary>
-    public async Task TakeAsync(TenantName tenant, StoreResult result, CancellationToken cancellation)
+    public async Task TakeAsync(TenantName tenant, StoreResult result)
     {
+        // A client that goes away does not end it: the file is stored, and without this its image would be missing until the next start.
         if (result is StoreResult.Stored { Artifact: { Kind: ArtifactKinds.OciImage } artifact } && Digest.TryParse(artifact.Digest, out var file))
-            await TakeAsync(tenant, file, isNew: true, cancellation);
+            await TakeAsync(tenant, file, isNew: true, CancellationToken.None);
     }
 
     /// <summary>Takes the image of a file out of the registry when the file is gone.</summary>
@@ -86,7 +87,8 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         if (!_images.ContainsKey((tenant.Text, file)))
             return;
         // Not to be cancelled: the file is gone.
-        await _turn.WaitAsync(CancellationToken.None);
+        var turn = TurnOf(tenant);
+        await turn.WaitAsync(CancellationToken.None);
         try
         {
             // Stored again meanwhile.
@@ -103,7 +105,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         }
         finally
         {
-            _turn.Release();
+            turn.Release();
         }
     }
 
@@ -134,7 +136,8 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
 
     private async Task TakeAsync(TenantName tenant, Digest file, bool isNew, CancellationToken cancellation)
     {
-        await _turn.WaitAsync(cancellation);
+        var turn = TurnOf(tenant);
+        await turn.WaitAsync(cancellation);
         try
         {
             // What is known keeps the names that it has by now.
@@ -154,7 +157,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         }
         finally
         {
-            _turn.Release();
+            turn.Release();
         }
     }
 
@@ -223,6 +226,8 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
     }
 
     private static Digest Parse(string text) => Digest.TryParse(text, out var digest) ? digest : throw new FormatException($"'{text}' is no digest.");
+
+    private SemaphoreSlim TurnOf(TenantName tenant) => _turns.GetOrAdd(tenant.Text, _ => new SemaphoreSlim(1, 1));
 
     private string PathOf(TenantName tenant, Digest file) => Path.Combine(repositories.ImageFolder(tenant), file.Hex);
 }

@@ -71,6 +71,29 @@ public sealed class RegistryManagementTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Pushes_and_deletions_at_once_leave_no_tag_that_means_nothing()
+    {
+        var images = Enumerable.Range(0, 3).Select(i => new ImageFile($"{new string('x', 10 * i + 1)}:1", layerBytes: 100)).ToArray();
+        foreach (var image in images)
+            await _registry.PushAsync(image, "tag");
+
+        await Task.WhenAll(Enumerable.Range(0, 60).Select(async i =>
+        {
+            var image = images[i % 3];
+            using var answer = i % 2 == 0
+                ? await _registry.PutManifestAsync("tag", image.Blob(image.Digest))
+                : await _registry.SendAsync(HttpMethod.Delete, $"/v2/{Repository}/manifests/{image.Digest}");
+            Assert.True((int)answer.StatusCode is 201 or 202 or 404, $"{(int)answer.StatusCode}");
+        }));
+
+        var listed = (await _registry.TagsAsync(Repository)).Contains("tag");
+        using var tag = await _registry.GetAsync($"/v2/{Repository}/manifests/tag");
+        Assert.Equal(listed ? HttpStatusCode.OK : HttpStatusCode.NotFound, tag.StatusCode);
+        Assert.Equal(listed, File.Exists(Path.Combine(_registry.Root, ".registry", "acme", "images", "one", "_tags", "tag")));
+        await _registry.PulledAsync(_image, "1", Repository);
+    }
+
+    [Fact]
     public async Task Another_tenant_deletes_nothing()
     {
         foreach (var path in (string[])["manifests/1", $"manifests/{_image.Digest}"])
