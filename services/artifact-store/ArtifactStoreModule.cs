@@ -4,13 +4,14 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using TinyMLaaS.ArtifactStore.Artifacts;
+using TinyMLaaS.ArtifactStore.Registry;
 using TinyMLaaS.ArtifactStore.Storage;
 using TinyMLaaS.ArtifactStore.Uploads;
 using TinyMLaaS.ServiceDefaults;
 
 namespace TinyMLaaS.ArtifactStore;
 
-/// <summary>Content-addressed files over HTTP. Options: section <c>ArtifactStore</c>; <c>Root</c>, a folder, is required.</summary>
+/// <summary>Content-addressed files over HTTP, and an OCI registry over the same files. Options: section <c>ArtifactStore</c>; <c>Root</c>, a folder, is required.</summary>
 public sealed class ArtifactStoreModule : ServiceModule
 {
     internal const string ServiceName = "artifact-store";
@@ -31,6 +32,13 @@ public sealed class ArtifactStoreModule : ServiceModule
         // Behind the store, which takes the folder.
         builder.Services.AddSingleton<UploadSessions>();
         builder.Services.AddHostedService(services => services.GetRequiredService<UploadSessions>());
+        builder.Services.AddSingleton<Repositories>();
+        builder.Services.AddSingleton<PackagedImages>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<PackagedImages>());
+        builder.Services.AddSingleton<RegistryContent>();
+        builder.Services.AddSingleton<ManifestRequests>();
+        builder.Services.AddSingleton<BlobRequests>();
+        builder.Services.AddSingleton<UploadRequests>();
         builder.Services.AddSingleton<IReadinessCheck, StorageReadiness>();
     }
 
@@ -42,5 +50,6 @@ public sealed class ArtifactStoreModule : ServiceModule
         ArtifactEndpoints.Map(open);
         UploadEndpoints.Map(open);
         UnusedEndpoints.Map(open);
+        RegistryEndpoints.Map(routes);
     }
 }

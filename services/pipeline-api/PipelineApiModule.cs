@@ -15,6 +15,7 @@ using TinyMLaaS.PipelineApi.Garbage;
 using TinyMLaaS.PipelineApi.Health;
 using TinyMLaaS.PipelineApi.Models;
 using TinyMLaaS.PipelineApi.Pipelines;
+using TinyMLaaS.PipelineApi.Registry;
 using TinyMLaaS.PipelineApi.Requests;
 using TinyMLaaS.PipelineApi.Runs;
 using TinyMLaaS.PipelineApi.Storage;
@@ -49,6 +50,7 @@ public sealed class PipelineApiModule : ServiceModule
         builder.Services.AddOptions<PipelineApiOptions>().BindConfiguration(PipelineApiOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         builder.AddServiceDatabase<PipelineApiDbContext, PipelineApiPostgresDbContext>(ServiceName, PipelineApiOptions.Section, PipelineApiDbContext.SchemaName);
         builder.Services.AddAccounts();
+        builder.Services.AddRegistry();
         builder.AddServiceClient<ArtifactStoreUpstream>(ArtifactStoreUpstream.ServiceName);
         builder.AddServiceClient<OrchestratorUpstream>(OrchestratorUpstream.ServiceName);
         builder.Services.AddTransactionalOutbox<PipelineApiDbContext>();
@@ -61,6 +63,7 @@ public sealed class PipelineApiModule : ServiceModule
         // In the order in which references are handed on: from names to requests to runs.
         builder.Services.AddScoped<IArtifactReferences, RequestReferences>();
         builder.Services.AddScoped<IArtifactReferences, RunReferences>();
+        builder.Services.AddScoped<IArtifactReferences, RegistryReferences>();
         builder.Services.AddScoped<GarbageCollection>();
         builder.Services.AddHostedService<GarbageCollector>();
         builder.Services.AddScoped<IReadinessCheck, PipelineReadiness>();
@@ -104,6 +107,8 @@ public sealed class PipelineApiModule : ServiceModule
         PipelineEndpoints.Map(open);
         RunEndpoints.Map(open);
         EventEndpoints.Map(open);
+        // Its interface is described by its specification.
+        RegistryEndpoints.Map(routes);
         // The description of the interface holds nothing of any tenant.
         routes.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
     }

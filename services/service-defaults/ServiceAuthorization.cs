@@ -28,6 +28,7 @@ internal static class ServiceAuthorization
         services.AddOptions<ServiceCredentialOptions>().BindConfiguration(ServiceCredentialOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<ServiceCredentialOptions>, ServiceCredentialValidation>();
         services.AddSingleton(provider => ServiceCredential.Read(provider.GetRequiredService<IOptions<ServiceCredentialOptions>>().Value));
+        services.AddSingleton(provider => new SharedKeys(provider.GetRequiredService<ServiceCredential>()));
         services.AddAuthentication().AddScheme<AuthenticationSchemeOptions, ServiceCredentialHandler>(ServiceCredentialHandler.SchemeName, _ => { });
         services.AddAuthorizationBuilder()
             // Where there is no route there is nothing to protect: the answer is 404.

@@ -27,9 +27,13 @@ internal sealed class ServiceCredential
 
     private ServiceCredential(IReadOnlyList<string> lines)
     {
+        Lines = lines;
         Shown = lines.Count > 0 ? lines[0] : null;
         _accepted = [.. lines.Select(Hash)];
     }
+
+    /// <summary>All of them.</summary>
+    public IReadOnlyList<string> Lines { get; }
 
     /// <summary>What this service shows to others; null when there is no file.</summary>
     public string? Shown { get; }

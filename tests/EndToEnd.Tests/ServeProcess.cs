@@ -20,9 +20,13 @@ internal sealed class ServeProcess : IAsyncDisposable
     public int Id => _process.Id;
 
     /// <summary>Starts it and waits until it says where it listens.</summary>
-    public static async Task<ServeProcess> StartAsync(string home, int port, CancellationToken cancellation, params string[] more)
+    public static Task<ServeProcess> StartAsync(string home, int port, CancellationToken cancellation, params string[] more) =>
+        StartAsync(home, port, new Dictionary<string, string>(), cancellation, more);
+
+    /// <inheritdoc cref="StartAsync(string, int, CancellationToken, string[])"/>
+    public static async Task<ServeProcess> StartAsync(string home, int port, IReadOnlyDictionary<string, string> environment, CancellationToken cancellation, params string[] more)
     {
-        var process = TinymlCommand.Start(new Dictionary<string, string>(), ["serve", "--home", home, "--port", $"{port}", .. more]);
+        var process = TinymlCommand.Start(environment, ["serve", "--home", home, "--port", $"{port}", .. more]);
         // Never read by a test, but a full pipe would stop the server.
         _ = process.StandardError.ReadToEndAsync(CancellationToken.None);
         var line = await process.StandardOutput.ReadLineAsync(cancellation);

@@ -16,14 +16,16 @@ internal sealed class ArtifactAnswer : IResult
     private const int BlockBytes = 1 << 20;
 
     private readonly ArtifactContent _content;
+    private readonly string _mediaType;
     private readonly EntityTagHeaderValue _tag;
     private byte[] _sending;
     private byte[] _reading;
     private int _count;
 
-    private ArtifactAnswer(ArtifactContent content, EntityTagHeaderValue tag)
+    private ArtifactAnswer(ArtifactContent content, string mediaType, EntityTagHeaderValue tag)
     {
         _content = content;
+        _mediaType = mediaType;
         _tag = tag;
         // What is small needs neither two blocks nor large ones.
         var block = (int)Math.Min(BlockBytes, Math.Max(1, content.Length));
@@ -31,11 +33,42 @@ internal sealed class ArtifactAnswer : IResult
         _reading = content.Length > block ? ArrayPool<byte>.Shared.Rent(block) : [];
     }
 
-    /// <summary>Reads the first block.</summary>
-    /// <exception cref="ArtifactDamagedException">It is all there is, and damaged.</exception>
-    public static async Task<ArtifactAnswer> BeginAsync(ArtifactContent content, EntityTagHeaderValue tag, CancellationToken cancellation)
+    /// <summary>What a GET or HEAD asks for: all of it, a part, its length, or nothing because the client has it.</summary>
+    /// <param name="http">The request; headers of the answer are set.</param>
+    /// <param name="content">Disposed of with the answer, or here when there is none.</param>
+    /// <param name="digest">Its name.</param>
+    /// <param name="mediaType">What it is served as.</param>
+    /// <param name="cancellation">The request's.</param>
+    /// <exception cref="ArtifactDamagedException">That was found before anything is sent.</exception>
+    public static async Task<IResult> ForAsync(HttpContext http, ArtifactContent content, Digest digest, string mediaType, CancellationToken cancellation)
     {
-        var answer = new ArtifactAnswer(content, tag);
+        try
+        {
+            var tag = new EntityTagHeaderValue($"\"{digest}\"");
+            var request = http.Request;
+            // A part says nothing about the whole, and whoever has the bytes already needs none.
+            var isWhole = HttpMethods.IsGet(request.Method) && request.Headers.Range.Count == 0 && request.Headers.IfNoneMatch.Count == 0 && request.Headers.IfMatch.Count == 0;
+            if (!isWhole && HttpMethods.IsGet(request.Method))
+                await content.VerifyAsync(cancellation);
+            // A digest never means other bytes, so what was read once stays true; only the owner may keep it.
+            var headers = http.Response.Headers;
+            headers.CacheControl = "private, max-age=31536000, immutable";
+            headers.XContentTypeOptions = "nosniff";
+            return isWhole
+                ? await BeginAsync(content, mediaType, tag, cancellation)
+                : Results.Stream(content, mediaType, entityTag: tag, enableRangeProcessing: true);
+        }
+        catch
+        {
+            await content.DisposeAsync();
+            throw;
+        }
+    }
+
+    // Reads the first block.
+    private static async Task<ArtifactAnswer> BeginAsync(ArtifactContent content, string mediaType, EntityTagHeaderValue tag, CancellationToken cancellation)
+    {
+        var answer = new ArtifactAnswer(content, mediaType, tag);
         try
         {
             answer._count = await answer.FillAsync(answer._sending, cancellation);
@@ -55,7 +88,7 @@ internal sealed class ArtifactAnswer : IResult
         var next = Task.FromResult(0);
         try
         {
-            response.ContentType = MediaType;
+            response.ContentType = _mediaType;
             response.ContentLength = _content.Length;
             response.Headers.ETag = _tag.ToString();
             response.Headers.AcceptRanges = "bytes";

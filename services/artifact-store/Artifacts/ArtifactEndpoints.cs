@@ -2,7 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Options;
-using Microsoft.Net.Http.Headers;
+using TinyMLaaS.ArtifactStore.Registry;
 using TinyMLaaS.ArtifactStore.Storage;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.ServiceDefaults;
@@ -22,7 +22,7 @@ internal static class ArtifactEndpoints
     }
 
     private static async Task<IResult> StoreAsync(
-        HttpRequest request, string? kind, IArtifactStore store, IOptions<ArtifactStoreOptions> options, CancellationToken cancellation)
+        HttpRequest request, string? kind, IArtifactStore store, PackagedImages images, IOptions<ArtifactStoreOptions> options, CancellationToken cancellation)
     {
         if (!TenantName.TryParse(request.Headers[ServiceHeaders.Tenant], out var tenant))
             return StoreRequest.TenantRefused(request);
@@ -32,7 +32,9 @@ internal static class ArtifactEndpoints
             return refusal!;
         if (request.ContentLength > options.Value.MaxBytes)
             return StoreRequest.TooLarge(options.Value.MaxBytes);
-        return StoreRequest.Answer(await store.StoreAsync(tenant, kind, request.Body, expected, cancellation), expected);
+        var result = await store.StoreAsync(tenant, kind, request.Body, expected, cancellation);
+        await images.TakeAsync(tenant, result);
+        return StoreRequest.Answer(result, expected);
     }
 
     private static async Task<IResult> ReadAsync(HttpContext http, string digest, IArtifactStore store, CancellationToken cancellation)
@@ -41,44 +43,20 @@ internal static class ArtifactEndpoints
             return StoreRequest.TenantRefused(http.Request);
         if (!Digest.TryParse(digest, out var address))
             return StoreRequest.InvalidDigest(digest);
-        StoredArtifact? artifact = null;
         try
         {
-            artifact = await store.OpenAsync(tenant, address, cancellation);
-            if (artifact is null)
+            if (await store.OpenAsync(tenant, address, cancellation) is not { } artifact)
             {
                 return Problems.Result(StatusCodes.Status404NotFound, "artifact-not-found", "There is no such artifact",
                     $"No artifact {address} is stored. Upload it with POST /v1/artifacts?kind=KIND.");
             }
-            var tag = new EntityTagHeaderValue($"\"{address}\"");
-            // A part says nothing about the whole, and whoever has the bytes already needs none.
-            var isWhole = HttpMethods.IsGet(http.Request.Method) && http.Request.Headers.Range.Count == 0 && http.Request.Headers.IfNoneMatch.Count == 0 && http.Request.Headers.IfMatch.Count == 0;
-            if (!isWhole && HttpMethods.IsGet(http.Request.Method))
-                await artifact.Content.VerifyAsync(cancellation);
-            // A digest never means other bytes, so what was read once stays true; only the owner may keep it.
-            var headers = http.Response.Headers;
-            headers.CacheControl = "private, max-age=31536000, immutable";
-            headers.XContentTypeOptions = "nosniff";
-            headers[ServiceHeaders.ArtifactKind] = artifact.Kinds.ToArray();
-            if (!isWhole)
-            {
-                var content = artifact.Content;
-                artifact = null; // The result disposes of it.
-                return Results.Stream(content, ArtifactAnswer.MediaType, entityTag: tag, enableRangeProcessing: true);
-            }
-            var whole = await ArtifactAnswer.BeginAsync(artifact.Content, tag, cancellation);
-            artifact = null;
-            return whole;
+            http.Response.Headers[ServiceHeaders.ArtifactKind] = artifact.Kinds.ToArray();
+            return await ArtifactAnswer.ForAsync(http, artifact.Content, address, ArtifactAnswer.MediaType, cancellation);
         }
         catch (ArtifactDamagedException damaged)
         {
             http.Response.Headers.Clear();
             return Problems.Result(StatusCodes.Status410Gone, ArtifactDamagedException.Code, "The artifact is damaged", damaged.Message);
-        }
-        finally
-        {
-            if (artifact is not null)
-                await artifact.Content.DisposeAsync();
         }
     }
 }

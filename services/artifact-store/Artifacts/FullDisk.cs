@@ -28,5 +28,6 @@ internal static class FullDisk
         }
     }
 
-    private static bool Is(IOException error) => error.HResult is NoSpace or NoQuota || error.InnerException is Win32Exception { NativeErrorCode: NoSpace or NoQuota };
+    /// <summary>Whether that is what has happened.</summary>
+    public static bool Is(IOException error) => error.HResult is NoSpace or NoQuota || error.InnerException is Win32Exception { NativeErrorCode: NoSpace or NoQuota };
 }

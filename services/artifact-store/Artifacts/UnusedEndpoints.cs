@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using TinyMLaaS.ArtifactStore.Registry;
 using TinyMLaaS.ArtifactStore.Storage;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.ServiceDefaults;
@@ -42,7 +43,7 @@ internal static class UnusedEndpoints
         });
     }
 
-    private static async Task<IResult> RemoveAsync(RemoveUnused request, IArtifactStore store, CancellationToken cancellation)
+    private static async Task<IResult> RemoveAsync(RemoveUnused request, IArtifactStore store, PackagedImages images, CancellationToken cancellation)
     {
         var (count, bytes) = (0, 0L);
         foreach (var artifact in request.Artifacts)
@@ -51,6 +52,7 @@ internal static class UnusedEndpoints
                 return StoreRequest.InvalidDigest(artifact.Digest);
             if (await store.RemoveUnusedAsync(tenant, digest, request.Before, cancellation) is not { } freed)
                 continue;
+            await images.ForgetAsync(tenant, digest);
             count++;
             bytes += freed;
         }

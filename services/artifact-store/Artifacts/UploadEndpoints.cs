@@ -1,8 +1,8 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using TinyMLaaS.ArtifactStore.Registry;
 using TinyMLaaS.ArtifactStore.Storage;
 using TinyMLaaS.ArtifactStore.Uploads;
 using TinyMLaaS.Contracts.Artifacts;
@@ -14,10 +14,8 @@ namespace TinyMLaaS.ArtifactStore.Artifacts;
 /// Uploads in parts, by the conventions of OCI distribution 1.1: POST begins, PATCH adds with <c>Content-Range: FIRST-LAST</c>, PUT with <c>?digest=</c> ends, GET says how
 /// much is there, and 416 too when a part does not follow. <c>Range</c> of an answer is what the server has.
 /// </summary>
-internal static partial class UploadEndpoints
+internal static class UploadEndpoints
 {
-    private const string Expected = "Content-Range: FIRST-LAST, the places of the first and the last byte of this part in the file, counted from 0";
-
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapPost("/v1/uploads", BeginAsync);
@@ -46,20 +44,23 @@ internal static partial class UploadEndpoints
     {
         if (!TenantName.TryParse(http.Request.Headers[ServiceHeaders.Tenant], out var tenant))
             return StoreRequest.TenantRefused(http.Request);
-        return TryReadRange(http.Request, out var from, out var length, out var refusal)
+        return UploadRange.TryRead(http.Request, out var from, out var length, out var wrong)
             ? Answer(http, await uploads.AppendAsync(tenant, id, from, length, http.Request.Body, cancellation), StatusCodes.Status202Accepted)
-            : refusal!;
+            : InvalidRange(wrong);
     }
 
-    private static async Task<IResult> EndAsync(HttpContext http, string id, string? digest, UploadSessions uploads, CancellationToken cancellation)
+    private static async Task<IResult> EndAsync(HttpContext http, string id, string? digest, UploadSessions uploads, PackagedImages images, CancellationToken cancellation)
     {
         if (!TenantName.TryParse(http.Request.Headers[ServiceHeaders.Tenant], out var tenant))
             return StoreRequest.TenantRefused(http.Request);
         if (!Digest.TryParse(digest, out var address))
             return StoreRequest.InvalidDigest(digest ?? "");
-        return TryReadRange(http.Request, out var from, out var length, out var refusal)
-            ? Answer(http, await uploads.EndAsync(tenant, id, address, from, length, http.Request.Body, cancellation), StatusCodes.Status202Accepted, address)
-            : refusal!;
+        if (!UploadRange.TryRead(http.Request, out var from, out var length, out var wrong))
+            return InvalidRange(wrong);
+        var result = await uploads.EndAsync(tenant, id, address, from, length, http.Request.Body, cancellation);
+        if (result is UploadResult.Ended ended)
+            await images.TakeAsync(tenant, ended.Result);
+        return Answer(http, result, StatusCodes.Status202Accepted, address);
     }
 
     private static async Task<IResult> AbandonAsync(HttpContext http, string id, UploadSessions uploads, CancellationToken cancellation)
@@ -115,31 +116,5 @@ internal static partial class UploadEndpoints
     private static IResult NotFound(string id) => Problems.Result(StatusCodes.Status404NotFound, "upload-not-found", "There is no such upload",
         $"There is no upload '{StoreRequest.Shortened(id)}': it has ended, nothing was added for too long, or it never began. Begin with POST /v1/uploads?kind=KIND.");
 
-    private static bool TryReadRange(HttpRequest request, out long? from, out long? length, out IResult? refusal)
-    {
-        (from, length, refusal) = (null, request.ContentLength, null);
-        if (request.Headers.ContentRange.ToString() is not { Length: > 0 } text)
-            return true;
-        if (Range().Match(text) is not { Success: true } match
-            || !long.TryParse(match.Groups["first"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var first)
-            || !long.TryParse(match.Groups["last"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var last)
-            || last < first || last == long.MaxValue)
-        {
-            refusal = InvalidRange($"'{StoreRequest.Shortened(text)}' is no range. Expected {Expected}.");
-            return false;
-        }
-        if (length is { } announced && announced != last - first + 1)
-        {
-            refusal = InvalidRange($"The range {text} is {last - first + 1} bytes long, but the body {announced}. Expected {Expected}.");
-            return false;
-        }
-        (from, length) = (first, last - first + 1);
-        return true;
-    }
-
     private static IResult InvalidRange(string detail) => Problems.Result(StatusCodes.Status400BadRequest, "invalid-range", "The range cannot be right", detail);
-
-    // OCI writes a range without a unit; HTTP writes one, and how long the whole is.
-    [GeneratedRegex(@"^(bytes )?(?<first>[0-9]{1,19})-(?<last>[0-9]{1,19})(/([0-9]+|\*))?$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture)]
-    private static partial Regex Range();
 }

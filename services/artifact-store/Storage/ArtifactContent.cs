@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 namespace TinyMLaaS.ArtifactStore.Storage;
 
 /// <summary>
-/// The bytes of an artifact, checked while they are read: from the first to the last they are hashed on the way, and the last ones are given out only when the
+/// The bytes of an artifact, or of a part of one, checked while they are read: from the first to the last they are hashed on the way, and the last ones are given out only when the
 /// digest is right. So whoever has all bytes has the right ones. Reading from anywhere needs <see cref="VerifyAsync"/> before.
 /// </summary>
 internal sealed class ArtifactContent : Stream
@@ -13,6 +13,7 @@ internal sealed class ArtifactContent : Stream
     private const int BlockBytes = 1 << 20;
 
     private readonly SafeFileHandle _file;
+    private readonly long _offset;
     private readonly Digest _digest;
     private readonly Action<bool> _checked;
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -23,13 +24,16 @@ internal sealed class ArtifactContent : Stream
     /// <param name="digest">What the bytes must have.</param>
     /// <param name="verified">True when this very file has been checked a moment ago.</param>
     /// <param name="checked">Told once whether the digest is right.</param>
-    public ArtifactContent(SafeFileHandle file, Digest digest, bool verified, Action<bool> @checked)
+    /// <param name="offset">Where in the file they begin.</param>
+    /// <param name="length">How many there must be; null: to the end of the file.</param>
+    public ArtifactContent(SafeFileHandle file, Digest digest, bool verified, Action<bool> @checked, long offset = 0, long? length = null)
     {
         _file = file;
+        _offset = offset;
         _digest = digest;
         _checked = @checked;
         IsVerifiedLately = verified;
-        Length = RandomAccess.GetLength(file);
+        Length = length ?? RandomAccess.GetLength(file) - offset;
     }
 
     /// <summary>True when this very file has been checked a moment ago, so that a part of it may be read by itself.</summary>
@@ -79,7 +83,7 @@ internal sealed class ArtifactContent : Stream
     /// <inheritdoc/>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        var read = await RandomAccess.ReadAsync(_file, buffer, _position, cancellationToken);
+        var read = await RandomAccess.ReadAsync(_file, buffer[..Within(buffer.Length)], _offset + _position, cancellationToken);
         Check(buffer.Span[..read]);
         return read;
     }
@@ -90,7 +94,7 @@ internal sealed class ArtifactContent : Stream
     /// <inheritdoc/>
     public override int Read(byte[] buffer, int offset, int count)
     {
-        var read = RandomAccess.Read(_file, buffer.AsSpan(offset, count), _position);
+        var read = RandomAccess.Read(_file, buffer.AsSpan(offset, Within(count)), _offset + _position);
         Check(buffer.AsSpan(offset, read));
         return read;
     }
@@ -121,6 +125,9 @@ internal sealed class ArtifactContent : Stream
         }
         base.Dispose(disposing);
     }
+
+    // A part ends before its file does.
+    private int Within(int count) => (int)Math.Clamp(Length - _position, 0, count);
 
     private void Check(ReadOnlySpan<byte> read)
     {

@@ -32,6 +32,41 @@ internal static class Durability
         }
     }
 
+    /// <summary>Makes a folder and those above it, where there is none.</summary>
+    public static void CreateFolder(string folder)
+    {
+        if (Directory.Exists(folder))
+            return;
+        var parent = Path.GetDirectoryName(folder)!;
+        CreateFolder(parent);
+        Directory.CreateDirectory(folder);
+        SynchronizeFolder(parent);
+    }
+
+    /// <summary>Writes a small file whole: whoever looks finds the old one, the new one or, before the first, none.</summary>
+    /// <param name="path">Its name; its folder is made if absent.</param>
+    /// <param name="content">What is in it.</param>
+    /// <param name="temporary">Another name on the same disk, which nobody else uses.</param>
+    public static void WriteFile(string path, ReadOnlySpan<byte> content, string temporary)
+    {
+        var folder = Path.GetDirectoryName(path)!;
+        CreateFolder(folder);
+        try
+        {
+            using (var file = File.OpenHandle(temporary, FileMode.CreateNew, FileAccess.Write))
+            {
+                RandomAccess.Write(file, content, 0);
+                RandomAccess.FlushToDisk(file);
+            }
+            File.Move(temporary, path, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(temporary);
+        }
+        SynchronizeFolder(folder);
+    }
+
     /// <summary>Lets the system begin to write a part of a file to the disk, and waits for nothing. It promises nothing either: only a flush does.</summary>
     public static void BeginWriting(SafeFileHandle file, long offset, long length)
     {

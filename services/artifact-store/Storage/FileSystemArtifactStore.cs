@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -94,26 +95,10 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
     }
 
     /// <inheritdoc/>
-    public Task<StoredArtifact?> OpenAsync(TenantName tenant, Digest digest, CancellationToken cancellation)
-    {
-        var path = PathOf(tenant, digest);
-        lock (LockOf(path))
-        {
-            try
-            {
-                var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.Asynchronous | FileOptions.SequentialScan);
-                var kinds = KindsOf(path);
-                Use(path, kinds);
-                var stamp = StampOf(path);
-                var verified = _verified.TryGetValue(path, out var lately) && lately.Stamp == stamp && time.GetElapsedTime(lately.At) < VerifiedFor;
-                return Task.FromResult<StoredArtifact?>(new StoredArtifact(digest, kinds, new ArtifactContent(file, digest, verified, right => Judge(tenant, digest, path, stamp, right))));
-            }
-            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-            {
-                return File.Exists($"{path}.{Damaged}") ? throw new ArtifactDamagedException(digest) : Task.FromResult<StoredArtifact?>(null);
-            }
-        }
-    }
+    public Task<StoredArtifact?> OpenAsync(TenantName tenant, Digest digest, CancellationToken cancellation) => Task.FromResult(Open(tenant, digest, part: null));
+
+    /// <inheritdoc/>
+    public Task<StoredArtifact?> OpenPartAsync(TenantName tenant, Digest digest, ArtifactPart part, CancellationToken cancellation) => Task.FromResult(Open(tenant, digest, part));
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<UnusedFile>> FindUnusedAsync(DateTimeOffset before, (TenantName Tenant, Digest Digest)? after, int most, CancellationToken cancellation)
@@ -164,6 +149,28 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         }
     }
 
+    /// <summary>Every artifact of a kind, each tenant's in the order in which their bytes were stored.</summary>
+    public IEnumerable<(TenantName Tenant, Digest Digest)> FindAll(string kind)
+    {
+        RequireKind(kind);
+        foreach (var tenant in Ordered(Directory.EnumerateDirectories(_root)).Select(name => TenantName.TryParse(name, out var tenant) ? tenant : null).OfType<TenantName>())
+        {
+            var folder = Path.Combine(_root, tenant.Text, "sha256");
+            var markers = Directory.Exists(folder) ? Directory.EnumerateFiles(folder, $"*.{kind}", SearchOption.AllDirectories) : [];
+            foreach (var marker in markers.OrderBy(m => File.GetLastWriteTimeUtc(Path.ChangeExtension(m, null))))
+            {
+                if (Digest.TryParse(Digests.Prefix + Path.GetFileNameWithoutExtension(marker), out var digest))
+                    yield return (tenant, digest);
+            }
+        }
+    }
+
+    /// <summary>Whether an artifact is there as one of a kind, and was not found damaged. No use of it.</summary>
+    public bool Holds(TenantName tenant, Digest digest, string kind) => PathOf(tenant, digest) is var path && File.Exists(path) && File.Exists($"{path}.{kind}");
+
+    /// <summary>Whether an artifact is there, damaged or not. No use of it.</summary>
+    public bool Holds(TenantName tenant, Digest digest) => PathOf(tenant, digest) is var path && (File.Exists(path) || File.Exists($"{path}.{Damaged}"));
+
     /// <inheritdoc/>
     public async Task<string?> FindFaultAsync(CancellationToken cancellation)
     {
@@ -187,16 +194,43 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         }
     }
 
+    private StoredArtifact? Open(TenantName tenant, Digest digest, ArtifactPart? part)
+    {
+        var path = PathOf(tenant, digest);
+        lock (LockOf(path))
+        {
+            try
+            {
+                var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.Asynchronous | FileOptions.SequentialScan);
+                var kinds = KindsOf(path);
+                Use(path, kinds);
+                var stamp = StampOf(path);
+                if (part is null)
+                    return new StoredArtifact(digest, kinds, new ArtifactContent(file, digest, IsVerified(path, stamp), right => Judge(tenant, digest, path, path, stamp, right)));
+                // Whatever the whole has been seen to be, its parts are.
+                var name = string.Create(CultureInfo.InvariantCulture, $"{path}@{part.Offset}-{part.Length}");
+                return new StoredArtifact(part.Digest, kinds, new ArtifactContent(
+                    file, part.Digest, IsVerified(path, stamp) || IsVerified(name, stamp), right => Judge(tenant, digest, path, name, stamp, right), part.Offset, part.Length));
+            }
+            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+            {
+                return File.Exists($"{path}.{Damaged}") ? throw new ArtifactDamagedException(digest) : null;
+            }
+        }
+    }
+
+    private bool IsVerified(string name, Stamp stamp) => _verified.TryGetValue(name, out var lately) && lately.Stamp == stamp && time.GetElapsedTime(lately.At) < VerifiedFor;
+
     private static void RequireKind(string kind)
     {
-        if (!ArtifactKinds.All.Contains(kind))
+        if (!StoredKinds.All.Contains(kind))
             throw new ArgumentException($"'{kind}' is no kind of artifact.", nameof(kind));
     }
 
     private bool Keep(string incoming, string path, string kind)
     {
         var folder = Path.GetDirectoryName(path)!;
-        CreateDurably(folder);
+        Durability.CreateFolder(folder);
         bool known;
         lock (LockOf(path))
         {
@@ -212,11 +246,11 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         return !known;
     }
 
-    private void Judge(TenantName tenant, Digest digest, string path, Stamp stamp, bool right)
+    private void Judge(TenantName tenant, Digest digest, string path, string name, Stamp stamp, bool right)
     {
         if (right)
         {
-            Remember(path, stamp);
+            Remember(name, stamp);
             return;
         }
         lock (LockOf(path))
@@ -255,7 +289,7 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
         return files.Length == 0 ? null : files.Max(file => new DateTimeOffset(File.GetLastWriteTimeUtc(file)));
     }
 
-    private static string[] KindsOf(string path) => [.. ArtifactKinds.All.Where(kind => File.Exists($"{path}.{kind}"))];
+    private static string[] KindsOf(string path) => [.. StoredKinds.All.Where(kind => File.Exists($"{path}.{kind}"))];
 
     private static long SizeOf(string path) => new[] { path, $"{path}.{Damaged}" }.Select(file => new FileInfo(file)).Where(file => file.Exists).Sum(file => file.Length);
 
@@ -266,16 +300,6 @@ internal sealed class FileSystemArtifactStore(IOptions<ArtifactStoreOptions> opt
     }
 
     private static IEnumerable<string> Ordered(IEnumerable<string> paths) => paths.Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal);
-
-    private static void CreateDurably(string folder)
-    {
-        if (Directory.Exists(folder))
-            return;
-        var parent = Path.GetDirectoryName(folder)!;
-        CreateDurably(parent);
-        Directory.CreateDirectory(folder);
-        Durability.SynchronizeFolder(parent);
-    }
 
     private Lock LockOf(string path) => _names[(uint)string.GetHashCode(path, StringComparison.Ordinal) % _names.Length];
 

@@ -12,7 +12,7 @@ internal interface IArtifactStore
     /// another kind they are the same artifact, known as both.
     /// </summary>
     /// <param name="tenant">The owner.</param>
-    /// <param name="kind">One of <see cref="Contracts.Artifacts.ArtifactKinds"/>.</param>
+    /// <param name="kind">One of <see cref="StoredKinds"/>.</param>
     /// <param name="content">Read once, never held in memory as a whole.</param>
     /// <param name="expected">What the sender says the digest is; null when it says nothing.</param>
     /// <param name="cancellation">When it fires nothing stays behind.</param>
@@ -21,6 +21,10 @@ internal interface IArtifactStore
     /// <summary>Opens what <paramref name="tenant"/> stored under <paramref name="digest"/>; null when there is nothing.</summary>
     /// <exception cref="ArtifactDamagedException">It was found damaged before. Reading what is opened throws the same when it is found now.</exception>
     Task<StoredArtifact?> OpenAsync(TenantName tenant, Digest digest, CancellationToken cancellation);
+
+    /// <summary>Opens a part of what <see cref="OpenAsync"/> opens; it is checked by its own digest, and using it is a use of the whole.</summary>
+    /// <exception cref="ArtifactDamagedException">The whole was found damaged before. Reading what is opened throws the same when the part is found so now.</exception>
+    Task<StoredArtifact?> OpenPartAsync(TenantName tenant, Digest digest, ArtifactPart part, CancellationToken cancellation);
 
     /// <summary>What was last used before <paramref name="before"/>, by tenant and digest, behind <paramref name="after"/>.</summary>
     /// <param name="before">By the clock of the store.</param>

@@ -30,7 +30,7 @@ internal sealed class UploadSessions(IOptions<ArtifactStoreOptions> options, Fil
         {
             var parts = Path.GetFileName(path).Split('.');
             Digest? announced = null;
-            if (parts.Length is not (2 or 3) || !Guid.TryParseExact(parts[0], "N", out _) || !ArtifactKinds.All.Contains(parts[1])
+            if (parts.Length is not (2 or 3) || !Guid.TryParseExact(parts[0], "N", out _) || !StoredKinds.All.Contains(parts[1])
                 || !TenantName.TryParse(Path.GetFileName(Path.GetDirectoryName(path)), out var tenant)
                 || (parts.Length == 3 && !Digest.TryParse(Digests.Prefix + parts[2], out announced)))
             {

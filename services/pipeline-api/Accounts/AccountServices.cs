@@ -16,6 +16,7 @@ internal static class AccountServices
         services.AddSingleton<KeyRequirement>();
         services.AddSingleton<RefusedKeys>();
         services.AddScoped<KeyRing>();
+        services.AddScoped<KeyCheck>();
         services.AddHostedService<KeysAtStart>();
         services.AddAuthentication().AddScheme<AuthenticationSchemeOptions, ApiKeyHandler>(ApiKeyHandler.SchemeName, _ => { });
         var policies = services.AddAuthorizationBuilder();

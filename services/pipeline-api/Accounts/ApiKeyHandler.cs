@@ -14,16 +14,15 @@ namespace TinyMLaaS.PipelineApi.Accounts;
 /// <c>key-revoked</c>; 403 <c>scope-missing</c>; 429 <c>too-many-refused-keys</c>.
 /// </summary>
 internal sealed class ApiKeyHandler(
-    IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory log, UrlEncoder encoder, KeyRing keys, KeyRequirement requirement, RefusedKeys refused, TimeProvider time)
+    IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory log, UrlEncoder encoder, KeyCheck keys, KeyRequirement requirement)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, log, encoder)
 {
     public const string SchemeName = "api-key";
 
     private const string Realm = "Bearer realm=\"tinymlaas\"";
-    private const string HowToGetOne = "Make one with 'tinyml key create', or ask whoever may";
 
     // Set by authentication, said by the challenge that follows it in the same request.
-    private Refusal? _refusal;
+    private KeyRefusal? _refusal;
 
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
@@ -31,43 +30,26 @@ internal sealed class ApiKeyHandler(
         {
             if (!requirement.IsRequired && KeyRequirement.IsLocal(Request))
                 return Accept(Caller.Local);
-            _refusal = new Refusal("key-missing", requirement.IsRequired
-                ? $"The request has no key. Send it as 'Authorization: Bearer KEY' (tinyml: --key or TINYML_KEY). {HowToGetOne}."
+            _refusal = new KeyRefusal(KeyRefusal.Missing, requirement.IsRequired
+                ? $"The request has no key. Send it as 'Authorization: Bearer KEY' (tinyml: --key or TINYML_KEY). {KeyCheck.HowToGetOne}."
                 : "Requests without a key are taken from programs on this machine that address it as 127.0.0.1 or localhost, and not from pages of other origins.");
             return AuthenticateResult.NoResult();
         }
-        var key = BearerToken.Read(Request) is { } text ? ApiKey.Read(text) : null;
-        var hash = key?.Hash;
-        var address = Context.Connection.RemoteIpAddress;
-        if (refused.Wait(address, hash) is { Ticks: > 0 } wait)
-            return Refuse(new Refusal("too-many-refused-keys", "Too many keys from this address were refused. Try again later, with a key that is accepted.") { Wait = wait });
-        var row = hash is null ? null : await keys.FindAsync(hash, Context.RequestAborted);
-        var refusal = row switch
-        {
-            null => new Refusal("key-unknown", $"The key is not one of this installation. Expected 'Authorization: Bearer KEY' with a key that begins with '{ApiKey.Mark}'. {HowToGetOne}."),
-            { RevokedAt: { } revoked } => new Refusal("key-revoked", $"The key {row.Prefix} was revoked on {Shown(revoked)}. {HowToGetOne}."),
-            { ExpiresAt: var end } when end <= time.GetUtcNow() => new Refusal("key-expired", $"The key {row.Prefix} expired on {Shown(end)}. {HowToGetOne}."),
-            _ => null,
-        };
+        var (row, refusal) = await keys.CheckAsync(BearerToken.Read(Request), "'Authorization: Bearer KEY'", Context.Connection.RemoteIpAddress, Context.RequestAborted);
         if (refusal is not null)
-        {
-            refused.Refused(address, hash);
             return Refuse(refusal);
-        }
-        refused.Accepted(hash!);
-        await keys.NoteUseAsync(row!, Context.RequestAborted);
         return Accept(new Caller(row!.Tenant, row.Scopes));
     }
 
     protected override Task HandleChallengeAsync(AuthenticationProperties properties)
     {
-        var refusal = _refusal ?? new Refusal("key-missing", "The request has no key.");
+        var refusal = _refusal ?? new KeyRefusal(KeyRefusal.Missing, "The request has no key.");
         if (refusal.Wait is { } wait)
         {
             Response.Headers.RetryAfter = Math.Ceiling(wait.TotalSeconds).ToString(CultureInfo.InvariantCulture);
             return Problems.Result(StatusCodes.Status429TooManyRequests, refusal.Code, "Too many refused keys", refusal.Detail).ExecuteAsync(Context);
         }
-        Response.Headers.WWWAuthenticate = refusal.Code == "key-missing" ? Realm : $"{Realm}, error=\"invalid_token\"";
+        Response.Headers.WWWAuthenticate = refusal.Code == KeyRefusal.Missing ? Realm : $"{Realm}, error=\"invalid_token\"";
         return Problems.Result(StatusCodes.Status401Unauthorized, refusal.Code, "A key is needed", refusal.Detail).ExecuteAsync(Context);
     }
 
@@ -83,16 +65,9 @@ internal sealed class ApiKeyHandler(
 
     private static AuthenticateResult Accept(Caller caller) => AuthenticateResult.Success(new AuthenticationTicket(caller.ToPrincipal(SchemeName), SchemeName));
 
-    private AuthenticateResult Refuse(Refusal refusal)
+    private AuthenticateResult Refuse(KeyRefusal refusal)
     {
         _refusal = refusal;
         return AuthenticateResult.Fail(refusal.Code);
-    }
-
-    private static string Shown(DateTimeOffset at) => at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture) + " UTC";
-
-    private sealed record Refusal(string Code, string Detail)
-    {
-        public TimeSpan? Wait { get; init; }
     }
 }

@@ -56,6 +56,9 @@ internal sealed class KeyRing(PipelineApiDbContext database, TimeProvider time, 
     /// <summary>The key of this hash, whatever its state; null when there is none.</summary>
     public Task<KeyRow?> FindAsync(string hash, CancellationToken cancellation) => database.Keys.AsNoTracking().SingleOrDefaultAsync(k => k.Hash == hash, cancellation);
 
+    /// <summary>The key of this id, whatever its state; null when there is none.</summary>
+    public Task<KeyRow?> FindAsync(Guid id, CancellationToken cancellation) => database.Keys.AsNoTracking().SingleOrDefaultAsync(k => k.Id == id, cancellation);
+
     /// <summary>True when there is a key that is accepted now.</summary>
     public Task<bool> AnyAsync(CancellationToken cancellation)
     {

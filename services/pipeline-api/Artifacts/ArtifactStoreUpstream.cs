@@ -44,6 +44,10 @@ internal sealed class ArtifactStoreUpstream(HttpClient http) : Upstream(http, Se
             throw new ServiceUnavailableException(ServiceName, $"it answers {(int)response.StatusCode} to a look-up");
     }
 
+    /// <summary>Every artifact that manifests need which clients have pushed.</summary>
+    /// <exception cref="ServiceUnavailableException">The store does not answer as it should.</exception>
+    public IAsyncEnumerable<ArtifactReference> ReadReferencesAsync(CancellationToken cancellation) => ReadReferencesAsync("v1/registry-references", cancellation);
+
     /// <summary>A page of what was not used lately.</summary>
     /// <param name="olderThan">Not used for so long; counts for the first page.</param>
     /// <param name="last">The page before.</param>

@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
 using TinyMLaaS.Contracts;
+using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Health;
 using TinyMLaaS.PipelineApi.Accounts;
 using TinyMLaaS.ServiceDefaults;
@@ -17,6 +19,7 @@ namespace TinyMLaaS.PipelineApi.Requests;
 internal abstract class Upstream(HttpClient http, string service)
 {
     private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan ReferencesLimit = TimeSpan.FromMinutes(1);
     // Must fit into the five seconds of a whole readiness check.
     private static readonly TimeSpan ReadinessLimit = TimeSpan.FromSeconds(2);
 
@@ -24,7 +27,10 @@ internal abstract class Upstream(HttpClient http, string service)
         ["Accept", "Digest", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID", "Range", "Tiny-Digest"];
 
     private static readonly string[] AnswerHeaders =
-        ["Accept-Ranges", "Cache-Control", "Content-Length", "Content-Range", "Content-Type", "ETag", "Link", "Location", "Range", "Retry-After", ServiceHeaders.ArtifactKind, "X-Content-Type-Options"];
+        [
+            "Accept-Ranges", "Allow", "Cache-Control", "Content-Length", "Content-Range", "Content-Type", "Docker-Content-Digest", "Docker-Upload-UUID", "ETag", "Link", "Location", "OCI-Filters-Applied", "OCI-Subject",
+            "Range", "Retry-After", ServiceHeaders.ArtifactKind, "X-Content-Type-Options",
+        ];
 
     /// <summary>The service's name.</summary>
     public string Service => service;
@@ -33,7 +39,8 @@ internal abstract class Upstream(HttpClient http, string service)
     /// <param name="context">The request; its body goes along if it is a POST, PUT or PATCH.</param>
     /// <param name="path">Path and query at the service.</param>
     /// <param name="answerLimit">How long the answer may take to begin; null when the body decides.</param>
-    public async Task<IResult> PassAsync(HttpContext context, string path, TimeSpan? answerLimit)
+    /// <param name="unavailable">What to say when the service is not there, where a problem is not what the client expects.</param>
+    public async Task<IResult> PassAsync(HttpContext context, string path, TimeSpan? answerLimit, IResult? unavailable = null)
     {
         using var request = new HttpRequestMessage(new HttpMethod(context.Request.Method), path);
         foreach (var name in RequestHeaders)
@@ -49,9 +56,11 @@ internal abstract class Upstream(HttpClient http, string service)
             request.Content.Headers.ContentLength = context.Request.ContentLength;
             if (context.Request.Headers.ContentRange.Count > 0)
                 request.Content.Headers.TryAddWithoutValidation("Content-Range", (IEnumerable<string?>)context.Request.Headers.ContentRange);
+            if (context.Request.Headers.ContentType.Count > 0)
+                request.Content.Headers.TryAddWithoutValidation("Content-Type", (IEnumerable<string?>)context.Request.Headers.ContentType);
         }
         var response = await SendAsync(request, Caller.Of(context).Tenant, answerLimit, context.RequestAborted);
-        return response is null ? Unavailable("it does not answer") : new Passed(response);
+        return response is null ? unavailable ?? Unavailable("it does not answer") : new Passed(response);
     }
 
     /// <summary>Reads a resource of a tenant, or of none; absent when there is none.</summary>
@@ -72,6 +81,18 @@ internal abstract class Upstream(HttpClient http, string service)
         {
             throw new ServiceUnavailableException(service, "its answer cannot be read");
         }
+    }
+
+    /// <summary>Every artifact that the service says is referred to. A list that breaks off is an error and never a shorter list.</summary>
+    /// <exception cref="ServiceUnavailableException">The service does not answer as it should.</exception>
+    protected async IAsyncEnumerable<ArtifactReference> ReadReferencesAsync(string path, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        using var response = await SendAsync(request, tenant: null, ReferencesLimit, cancellation) ?? throw new ServiceUnavailableException(service, "it does not answer");
+        if (!response.IsSuccessStatusCode)
+            throw new ServiceUnavailableException(service, $"it answers {(int)response.StatusCode} when asked what it refers to");
+        await foreach (var reference in response.Content.ReadFromJsonAsAsyncEnumerable<ArtifactReference>(ContractJson.Options, cancellation))
+            yield return reference ?? throw new ServiceUnavailableException(service, "its answer cannot be read");
     }
 
     /// <summary>What the service's own readiness says is missing, or the service itself when it does not say.</summary>

@@ -1,6 +1,3 @@
-using System.Net.Http.Json;
-using System.Runtime.CompilerServices;
-using TinyMLaaS.Contracts;
 using TinyMLaaS.Contracts.Artifacts;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.PipelineApi.Requests;
@@ -11,8 +8,6 @@ namespace TinyMLaaS.PipelineApi.Runs;
 internal sealed class OrchestratorUpstream(HttpClient http) : Upstream(http, ServiceName)
 {
     public const string ServiceName = "orchestrator";
-
-    private static readonly TimeSpan ReferencesLimit = TimeSpan.FromMinutes(1);
 
     /// <summary>A run of a tenant; absent when the orchestrator has not taken it on.</summary>
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
@@ -33,13 +28,5 @@ internal sealed class OrchestratorUpstream(HttpClient http) : Upstream(http, Ser
 
     /// <summary>Every artifact that runs and the step cache refer to. A list that breaks off is an error and never a shorter list.</summary>
     /// <exception cref="ServiceUnavailableException">The orchestrator does not answer as it should.</exception>
-    public async IAsyncEnumerable<ArtifactReference> ReadReferencesAsync([EnumeratorCancellation] CancellationToken cancellation)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Get, "v1/references");
-        using var response = await SendAsync(request, tenant: null, ReferencesLimit, cancellation) ?? throw new ServiceUnavailableException(ServiceName, "it does not answer");
-        if (!response.IsSuccessStatusCode)
-            throw new ServiceUnavailableException(ServiceName, $"it answers {(int)response.StatusCode} when asked what it refers to");
-        await foreach (var reference in response.Content.ReadFromJsonAsAsyncEnumerable<ArtifactReference>(ContractJson.Options, cancellation))
-            yield return reference ?? throw new ServiceUnavailableException(ServiceName, "its answer cannot be read");
-    }
+    public IAsyncEnumerable<ArtifactReference> ReadReferencesAsync(CancellationToken cancellation) => ReadReferencesAsync("v1/references", cancellation);
 }

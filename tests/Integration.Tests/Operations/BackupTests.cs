@@ -6,6 +6,7 @@ using Npgsql;
 using TinyMLaaS.Contracts.Pipelines;
 using TinyMLaaS.Integration.Tests.Stacks;
 using TinyMLaaS.Servers.Testing;
+using TinyMLaaS.Services.Tests.ArtifactStore;
 using TinyMLaaS.Services.Tests.Hosting;
 using TinyMLaaS.Services.Tests.WorkerHost;
 
@@ -94,6 +95,48 @@ public sealed class BackupTests(FaultServers servers) : IClassFixture<FaultServe
         said = await Assert.ThrowsAsync<InvalidOperationException>(() => RunAsync("restore", restored));
         Assert.Contains("these artifacts of the backup are damaged", said.Message, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(restored.Stack.Artifacts));
+    }
+
+    [Fact]
+    public async Task Images_have_their_names_again_as_they_were_at_the_backup()
+    {
+        var (first, second) = (new ImageFile("factory/keywords:1", layerBytes: 1000), new ImageFile("factory/keywords:1", layerBytes: 2000));
+        await using var original = await servers.StackAsync();
+        await StoreAsync(original.Stack, first);
+        await PushAsync(original.Stack, first, "stable");
+        await RunAsync("backup", original);
+        // Names change, and the next backup has the new ones.
+        await StoreAsync(original.Stack, second);
+        await PushAsync(original.Stack, second, "stable");
+        await Task.Delay(TimeSpan.FromSeconds(1.1), Stack.Cancellation); // Backups are told apart by the second.
+        await RunAsync("backup", original);
+
+        await using var restored = await servers.NotStartedAsync();
+        await RunAsync("restore", restored);
+        foreach (var service in (string[])["orchestrator", "pipeline-api"])
+            await restored.Stack.MigrateAsync(service);
+        foreach (var service in ServicePrograms.ControlPlane)
+            await restored.Stack.StartServiceAsync(service, "tests");
+
+        await Stack.UntilAsync(async () => (await restored.Stack.Http.GetAsync("v2/default/factory/keywords/manifests/1", Stack.Cancellation)).IsSuccessStatusCode, () => Task.FromResult("the image is not there"));
+        Assert.Equal(second.Blob(second.Digest), await restored.Stack.Http.GetByteArrayAsync("v2/default/factory/keywords/manifests/1", Stack.Cancellation));
+        Assert.Equal(second.Blob(second.Digest), await restored.Stack.Http.GetByteArrayAsync("v2/default/mirror/manifests/stable", Stack.Cancellation));
+        Assert.Equal(first.Blob(first.Digest), await restored.Stack.Http.GetByteArrayAsync($"v2/default/mirror/manifests/{first.Digest}", Stack.Cancellation));
+        Assert.Equal(second.Blob(second.FirstLayer), await restored.Stack.Http.GetByteArrayAsync($"v2/default/mirror/blobs/{second.FirstLayer}", Stack.Cancellation));
+    }
+
+    private static async Task StoreAsync(Stack stack, ImageFile image)
+    {
+        using var stored = await stack.Http.PostAsync("v1/artifacts?kind=oci-image", new ByteArrayContent(image.Write()), Stack.Cancellation);
+        Assert.Equal(HttpStatusCode.Created, stored.StatusCode);
+    }
+
+    // All that it is made of is there.
+    private static async Task PushAsync(Stack stack, ImageFile image, string tag)
+    {
+        using var manifest = new ByteArrayContent(image.Blob(image.Digest)) { Headers = { ContentType = new(ImageFile.Manifest) } };
+        using var put = await stack.Http.PutAsync($"v2/default/mirror/manifests/{tag}", manifest, Stack.Cancellation);
+        Assert.Equal(HttpStatusCode.Created, put.StatusCode);
     }
 
     private static TestWorkerModule Worker() => new("tests", Slow("tests/a"), Slow("tests/b"));
