@@ -2,28 +2,6 @@ using TinyMLaaS.Contracts.Artifacts;
 
 namespace TinyMLaaS.Contracts.Registry;
 
-/// <summary>What a path under <c>/v2</c> is about.</summary>
-public enum RegistryResource
-{
-    /// <summary>A manifest, by tag or digest.</summary>
-    Manifest,
-
-    /// <summary>A blob, by digest.</summary>
-    Blob,
-
-    /// <summary>Where uploads begin.</summary>
-    Uploads,
-
-    /// <summary>An upload that was begun.</summary>
-    Upload,
-
-    /// <summary>The tags of a repository.</summary>
-    Tags,
-
-    /// <summary>The manifests that name one as their subject.</summary>
-    Referrers,
-}
-
 /// <summary>
 /// A path under <c>/v2</c>, checked: the repository, the tag, the digest and the upload that it names are spelled as they may be. The first part of a repository's name is the tenant that owns it.
 /// </summary>

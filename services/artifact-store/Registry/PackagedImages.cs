@@ -9,32 +9,6 @@ using TinyMLaaS.Contracts.Artifacts;
 
 namespace TinyMLaaS.ArtifactStore.Registry;
 
-/// <summary>What is known of an artifact of the kind <c>oci-image</c>.</summary>
-internal sealed record PackagedImage
-{
-    /// <summary>Repositories, without the tenant, that its manifests were added to.</summary>
-    public required IReadOnlyList<string> Repositories { get; init; }
-
-    /// <summary>Digests of its manifests.</summary>
-    public required IReadOnlyList<string> Manifests { get; init; }
-
-    /// <summary>Where manifests and blobs lie in the file.</summary>
-    public required IReadOnlyList<PackagedPart> Parts { get; init; }
-
-    /// <summary>Why the registry has no image of it; null when it has.</summary>
-    public string? Refusal { get; init; }
-}
-
-/// <summary>A manifest or blob in the file of an image.</summary>
-internal sealed record PackagedPart
-{
-    public required string Digest { get; init; }
-
-    public required long Offset { get; init; }
-
-    public required long Length { get; init; }
-}
-
 /// <summary>
 /// Images that lie in the store as files: a pipeline made them, and nobody has to push them. When such a file is stored it is read once, and from then on its manifests and blobs are served out of
 /// it. What was found is kept in <c>ROOT/.registry/TENANT/_images/HEX</c> behind its own digest, so that it is believed after a restart. A file that holds no image that could be served is an artifact all the same.
@@ -119,7 +93,8 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
             if (TenantName.TryParse(tenant, out var owner) && !store.Holds(owner, file))
                 await ForgetAsync(owner, file);
         }
-        foreach (var (tenant, file) in store.FindAll(ArtifactKinds.OciImage).ToArray())
+        // The newest first, since a name that means something is left alone.
+        foreach (var (tenant, file) in store.FindAll(ArtifactKinds.OciImage).Reverse().ToArray())
         {
             stoppingToken.ThrowIfCancellationRequested();
             try
@@ -147,7 +122,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
                 return;
             await using var content = artifact.Content;
             await content.VerifyAsync(cancellation);
-            var image = await TakeAsync(tenant, file, content, cancellation);
+            var image = await TakeAsync(tenant, file, isNew, content, cancellation);
             var json = JsonSerializer.SerializeToUtf8Bytes(image, ContractJson.Options);
             repositories.Write(PathOf(tenant, file), (byte[])[.. SHA256.HashData(json), .. json]);
         }
@@ -161,7 +136,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
         }
     }
 
-    private async Task<PackagedImage> TakeAsync(TenantName tenant, Digest file, ArtifactContent content, CancellationToken cancellation)
+    private async Task<PackagedImage> TakeAsync(TenantName tenant, Digest file, bool isNew, ArtifactContent content, CancellationToken cancellation)
     {
         PackagedImage image;
         try
@@ -181,7 +156,7 @@ internal sealed class PackagedImages(FileSystemArtifactStore store, Repositories
                 foreach (var manifest in tar.Manifests)
                     repositories.Put(tenant, repository, manifest.Digest, manifest.Size, manifest.Document, isPushed: false, tag: null);
             }
-            foreach (var name in tar.Names)
+            foreach (var name in tar.Names.Where(n => isNew || repositories.FindTag(tenant, n.Repository, n.Tag) is null))
             {
                 var manifest = tar.Manifests.Single(m => m.Digest == name.Digest);
                 repositories.Put(tenant, name.Repository, manifest.Digest, manifest.Size, manifest.Document, isPushed: false, name.Tag);

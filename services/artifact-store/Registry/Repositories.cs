@@ -10,34 +10,6 @@ using TinyMLaaS.Contracts.Registry;
 
 namespace TinyMLaaS.ArtifactStore.Registry;
 
-/// <summary>A manifest of a repository.</summary>
-internal sealed record ManifestRecord
-{
-    /// <summary>What it is served as.</summary>
-    public required string MediaType { get; init; }
-
-    /// <summary>How long it is.</summary>
-    public required long Size { get; init; }
-
-    /// <summary>True when a client pushed it: then it stays until a client deletes it. One of a packaged image goes with the image's file.</summary>
-    public required bool IsPushed { get; init; }
-
-    /// <summary>Configuration and layers.</summary>
-    public required IReadOnlyList<string> Blobs { get; init; }
-
-    /// <summary>Of an index: manifests of the same repository.</summary>
-    public required IReadOnlyList<string> Manifests { get; init; }
-
-    /// <summary>The manifest that it says something of.</summary>
-    public string? Subject { get; init; }
-}
-
-/// <summary>A pushed manifest needs bytes.</summary>
-/// <param name="Tenant">The owner.</param>
-/// <param name="Digest">Of the bytes.</param>
-/// <param name="Manifest">The manifest that says so; it needs itself, too.</param>
-internal sealed record RepositoryReference(TenantName Tenant, Digest Digest, Digest Manifest);
-
 /// <summary>
 /// Which manifests a repository has, what its tags mean, and who refers to whom. All of it is small files below <c>ROOT/.registry/TENANT/NAME</c>, whole or absent: <c>_manifests/HEX</c>, <c>_tags/TAG</c>,
 /// <c>_referrers/HEX/HEX</c>. Parts of a name never begin with an underscore. The bytes are in the store, or in the file of a packaged image.

@@ -206,6 +206,9 @@ public sealed class RegistryPackagedImageTests : IAsyncLifetime
         var image = new ImageFile();
         var digest = await _registry.StoreAsync(image.Write());
 
+        // What the name means by now is left alone.
+        var other = new ImageFile(layerBytes: 3000);
+        await _registry.StoreAsync(other.Write());
         await _registry.RestartAsync(() =>
         {
             var note = Path.Combine(_registry.Root, ".registry", "acme", "_images", digest["sha256:".Length..]);
@@ -214,8 +217,9 @@ public sealed class RegistryPackagedImageTests : IAsyncLifetime
             File.WriteAllBytes(note, bytes);
         });
 
-        await PipelineApi.ApiUnderTest.UntilAsync(async () => (await _registry.GetAsync($"/v2/{Packaged}/manifests/1")).IsSuccessStatusCode, "the image");
-        await _registry.PulledAsync(image, "1", Packaged);
+        await PipelineApi.ApiUnderTest.UntilAsync(async () => (await _registry.GetAsync($"/v2/{Packaged}/manifests/{image.Digest}")).IsSuccessStatusCode, "the image");
+        await _registry.PulledAsync(image, image.Digest, Packaged);
+        await _registry.PulledAsync(other, "1", Packaged);
     }
 
     [Fact]
