@@ -31,7 +31,7 @@ public sealed class ServeTests
 
         Assert.Contains($"process {server.Id}", result.Error, StringComparison.Ordinal);
         Assert.Equal(
-            ["compiler/float16", "compiler/fuse", "compiler/quantize", "compiler/quantize-dynamic", "installer/bundle"],
+            ["compiler/float16", "compiler/fuse", "compiler/quantize", "compiler/quantize-dynamic", "installer/bundle", "installer/container"],
             result.Json.GetProperty("items").EnumerateArray().Select(t => t.GetProperty("descriptor").GetProperty("name").GetString()).Order(StringComparer.Ordinal));
     }
 
