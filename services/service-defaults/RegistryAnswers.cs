@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 using TinyMLaaS.Contracts;
@@ -14,7 +15,7 @@ public static class RegistryAnswers
     /// <param name="message">What happened, for people.</param>
     /// <param name="detail">The same for programs.</param>
     public static IResult Refuse(int status, string code, string message, JsonNode? detail = null) =>
-        Results.Json(new RegistryErrors { Errors = [new RegistryError { Code = code, Message = message, Detail = detail }] }, ContractJson.Options, "application/json", status);
+        Results.Json(new RegistryErrors { Errors = [new RegistryError { Code = code, Message = message, Detail = detail is null ? null : JsonSerializer.SerializeToElement(detail) }] }, ContractJson.Options, "application/json", status);
 
     /// <inheritdoc cref="Refuse(int, string, string, JsonNode?)"/>
     public static IResult Refuse(RegistryRefusal refusal) => Refuse(refusal.Status, refusal.Code, refusal.Message);

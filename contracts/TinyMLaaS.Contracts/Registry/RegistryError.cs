@@ -1,4 +1,4 @@
-using System.Text.Json.Nodes;
+using System.Text.Json;
 
 namespace TinyMLaaS.Contracts.Registry;
 
@@ -12,5 +12,5 @@ public sealed record RegistryError
     public required string Message { get; init; }
 
     /// <summary>For programs, where there is more to say.</summary>
-    public JsonNode? Detail { get; init; }
+    public JsonElement? Detail { get; init; }
 }

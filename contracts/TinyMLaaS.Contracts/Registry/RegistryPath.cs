@@ -5,7 +5,7 @@ namespace TinyMLaaS.Contracts.Registry;
 /// <summary>
 /// A path under <c>/v2</c>, checked: the repository, the tag, the digest and the upload that it names are spelled as they may be. The first part of a repository's name is the tenant that owns it.
 /// </summary>
-public sealed record RegistryPath
+public sealed class RegistryPath
 {
     /// <summary>Where a registry begins.</summary>
     public const string Root = "/v2/";
